@@ -1,0 +1,55 @@
+// Package cli is the command line: one file a command. A command reads flags, validates, calls one function and prints.
+// It holds no logic of the mesh itself and never exits the process.
+package cli
+
+import (
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/isthmus-mesh/isthmus/internal/version"
+)
+
+// Streams are what a command reads and writes. Results go to Out, everything else to Err, since pipes depend on it.
+type Streams struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+}
+
+// globals are the flags that every command takes, before or after its name.
+type globals struct {
+	Streams
+	kubeconfig     string
+	context        string
+	namespace      string
+	istioNamespace string
+}
+
+// New returns the root command under the name that it was called by: isthmus, or istioctl.
+func New(calledAs string, streams Streams) *cobra.Command {
+	g := &globals{Streams: streams}
+	root := &cobra.Command{
+		Use:           filepath.Base(calledAs),
+		Short:         "Join Kubernetes clusters into one service mesh",
+		Version:       version.Version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	flags := root.PersistentFlags()
+	flags.StringVarP(&g.kubeconfig, "kubeconfig", "c", "", "kubeconfig file (default: $KUBECONFIG, else ~/.kube/config)")
+	flags.StringVar(&g.context, "context", "", "context of the kubeconfig to use (default: its current context)")
+	flags.StringVarP(&g.namespace, "namespace", "n", "", "namespace that the command is about")
+	flags.StringVarP(&g.istioNamespace, "istioNamespace", "i", "istio-system", "namespace of the control plane")
+	for _, newCommand := range commands {
+		root.AddCommand(newCommand(g))
+	}
+	return root
+}
+
+// commands makes the subcommands, in the order that help shows them.
+var commands = []func(*globals) *cobra.Command{}
