@@ -1,0 +1,145 @@
+package inject
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// chartValues is the part of the istiod chart's values that injection reads. The chart writes them, whole, under the
+// key "values" of the ConfigMap istio-sidecar-injector; names are Istio's.
+type chartValues struct {
+	Revision string `json:"revision"`
+	Global   struct {
+		Hub              string            `json:"hub"`
+		Tag              tag               `json:"tag"`
+		ImagePullPolicy  corev1.PullPolicy `json:"imagePullPolicy"`
+		ImagePullSecrets []string          `json:"imagePullSecrets"`
+		IstioNamespace   string            `json:"istioNamespace"`
+		Network          string            `json:"network"`
+		MeshID           string            `json:"meshID"`
+		CAAddress        string            `json:"caAddress"`
+		MultiCluster     struct {
+			ClusterName string `json:"clusterName"`
+		} `json:"multiCluster"`
+		SDS struct {
+			Token struct {
+				Aud string `json:"aud"`
+			} `json:"token"`
+		} `json:"sds"`
+		Proxy proxyValues `json:"proxy"`
+	} `json:"global"`
+	Webhook struct {
+		RewriteAppHTTPProbe  *bool                  `json:"rewriteAppHTTPProbe"`
+		NeverInjectSelector  []metav1.LabelSelector `json:"neverInjectSelector"`
+		AlwaysInjectSelector []metav1.LabelSelector `json:"alwaysInjectSelector"`
+	} `json:"sidecarInjectorWebhook"`
+}
+
+type proxyValues struct {
+	AutoInject                   string                       `json:"autoInject"`
+	Image                        string                       `json:"image"`
+	ClusterDomain                string                       `json:"clusterDomain"`
+	LogLevel                     string                       `json:"logLevel"`
+	ComponentLogLevel            string                       `json:"componentLogLevel"`
+	Resources                    *corev1.ResourceRequirements `json:"resources"`
+	StatusPort                   *int32                       `json:"statusPort"`
+	ReadinessInitialDelaySeconds int32                        `json:"readinessInitialDelaySeconds"`
+	ReadinessPeriodSeconds       int32                        `json:"readinessPeriodSeconds"`
+	ReadinessFailureThreshold    int32                        `json:"readinessFailureThreshold"`
+	IncludeIPRanges              *string                      `json:"includeIPRanges"`
+	ExcludeIPRanges              *string                      `json:"excludeIPRanges"`
+	IncludeInboundPorts          *string                      `json:"includeInboundPorts"`
+	ExcludeInboundPorts          *string                      `json:"excludeInboundPorts"`
+	IncludeOutboundPorts         *string                      `json:"includeOutboundPorts"`
+	ExcludeOutboundPorts         *string                      `json:"excludeOutboundPorts"`
+}
+
+// tag is an image tag; YAML makes a number of one like 1.30, so numbers are taken too.
+type tag string
+
+// UnmarshalJSON takes a string or a number as it is written.
+func (t *tag) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) == nil {
+		*t = tag(s)
+		return nil
+	}
+	var n json.Number
+	err := json.Unmarshal(b, &n)
+	*t = tag(n)
+	return err
+}
+
+// InputsFromConfig reads the values that the chart was installed with (JSON or YAML; key "values" of the ConfigMap
+// istio-sidecar-injector) and the MeshConfig (YAML; key "mesh" of the ConfigMap istio). Keys that injection does not
+// know are other readers' business; values that it knows and cannot use are an error.
+func InputsFromConfig(valuesJSON, meshYAML []byte) (Inputs, error) {
+	var v chartValues
+	if err := yaml.Unmarshal(valuesJSON, &v); err != nil {
+		return Inputs{}, fmt.Errorf("read injector values: %w", err)
+	}
+	mesh, err := parseMesh(meshYAML)
+	if err != nil {
+		return Inputs{}, err
+	}
+	g, p := v.Global, v.Global.Proxy
+	in := Inputs{
+		ClusterID: g.MultiCluster.ClusterName, Network: g.Network, MeshID: g.MeshID,
+		TrustDomain: mesh.GetTrustDomain(), Revision: v.Revision, Namespace: g.IstioNamespace,
+		Hub: g.Hub, Tag: string(g.Tag), Image: p.Image, ImagePullPolicy: g.ImagePullPolicy, ImagePullSecrets: g.ImagePullSecrets,
+		CAAddress: g.CAAddress, TokenAudience: g.SDS.Token.Aud, ClusterDomain: p.ClusterDomain,
+		LogLevel: p.LogLevel, ComponentLogLevel: p.ComponentLogLevel,
+		Capture: Capture{
+			IncludeOutboundCIDRs: p.IncludeIPRanges, ExcludeOutboundCIDRs: p.ExcludeIPRanges,
+			IncludeInboundPorts: p.IncludeInboundPorts, ExcludeInboundPorts: p.ExcludeInboundPorts,
+			IncludeOutboundPorts: p.IncludeOutboundPorts, ExcludeOutboundPorts: p.ExcludeOutboundPorts,
+		},
+		StatusPort:        p.StatusPort,
+		Readiness:         Readiness{p.ReadinessInitialDelaySeconds, p.ReadinessPeriodSeconds, p.ReadinessFailureThreshold},
+		Resources:         p.Resources,
+		ProxyConfig:       mesh.GetDefaultConfig(),
+		KeepAppProbes:     isFalse(v.Webhook.RewriteAppHTTPProbe),
+		KeepScrapeTargets: mesh.GetEnablePrometheusMerge() != nil && !mesh.GetEnablePrometheusMerge().GetValue(),
+		Policy: Policy{
+			Disabled: p.AutoInject == "disabled", Revision: v.Revision,
+			NeverInject: v.Webhook.NeverInjectSelector, AlwaysInject: v.Webhook.AlwaysInjectSelector,
+		},
+	}
+	if in.MeshID == "" {
+		in.MeshID = mesh.GetDefaultConfig().GetMeshId()
+	}
+	return in, in.check()
+}
+
+// check refuses mesh-wide settings with which every pod would be refused.
+func (in Inputs) check() error {
+	probe := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: "default"}}
+	if _, problems := Inject(probe, in); len(problems) > 0 {
+		return fmt.Errorf("mesh-wide injection settings: %s", Describe(problems))
+	}
+	return nil
+}
+
+func parseMesh(meshYAML []byte) (*meshconfig.MeshConfig, error) {
+	mesh := &meshconfig.MeshConfig{}
+	if strings.TrimSpace(string(meshYAML)) == "" {
+		return mesh, nil
+	}
+	asJSON, err := yaml.YAMLToJSON(meshYAML)
+	if err != nil {
+		return nil, fmt.Errorf("read mesh config: %w", err)
+	}
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(asJSON, mesh); err != nil {
+		return nil, fmt.Errorf("read mesh config: %w", err)
+	}
+	return mesh, nil
+}
+
+func isFalse(b *bool) bool { return b != nil && !*b }
