@@ -68,13 +68,14 @@ func encode(name, typeURL string, body []byte, source any) *Resource {
 // Shard is a part of a Set that changes together: what comes from one namespace.
 type Shard struct {
 	Resources map[string]*Resource
-	source    any // what the whole shard was made from; comparable
 }
 
 // Set is all resources of one type that one class of proxies gets. Shards that did not change keep their pointer, and
 // so do resources inside the ones that did.
 type Set struct {
 	Shards map[string]*Shard
+
+	sources map[string]any // what each shard was made from; comparable
 }
 
 // Lookup finds a resource by its name.
