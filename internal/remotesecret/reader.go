@@ -12,37 +12,23 @@ import (
 )
 
 // ReaderRules are the rights that control planes of other clusters have here through a remote Secret: to read what makes up the
-// mesh, and to ask whether a caller's token is genuine. The charts grant the same to the account that they install.
+// mesh, and to ask whether a caller's token is genuine. They are those that the base chart grants by default, so that it
+// does not matter which of the two made the account.
 func ReaderRules() []rbacv1.PolicyRule {
 	read := []string{"get", "list", "watch"}
 	return []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"services", "pods", "nodes", "namespaces", "endpoints"}, Verbs: read},
+		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: read},
+		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{"istio-ca-root-cert"}, Verbs: []string{"get"}},
 		{
-			APIGroups: []string{
-				"config.istio.io", "security.istio.io", "networking.istio.io", "authentication.istio.io", "rbac.istio.io",
-				"telemetry.istio.io", "extensions.istio.io",
-			},
-			Resources: []string{"*"},
+			APIGroups: []string{"networking.istio.io"},
+			Resources: []string{"gateways", "workloadentries", "serviceentries"},
 			Verbs:     read,
 		},
-		{
-			APIGroups: []string{""},
-			Resources: []string{
-				"endpoints", "pods", "services", "nodes", "replicationcontrollers", "namespaces", "secrets", "configmaps",
-			},
-			Verbs: read,
-		},
-		{APIGroups: []string{"networking.x-k8s.io", "gateway.networking.k8s.io"}, Resources: []string{"gateways"}, Verbs: read},
-		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, Verbs: read},
-		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: read},
-		{
-			APIGroups: []string{"multicluster.x-k8s.io"},
-			Resources: []string{"serviceexports"},
-			Verbs:     []string{"get", "list", "watch", "create", "delete"},
-		},
-		{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"serviceimports"}, Verbs: read},
+		{APIGroups: []string{"gateway.networking.k8s.io"}, Resources: []string{"gateways"}, Verbs: read},
+		{APIGroups: []string{"multicluster.x-k8s.io"}, Resources: []string{"serviceexports", "serviceimports"}, Verbs: read},
 		{APIGroups: []string{"apps"}, Resources: []string{"replicasets"}, Verbs: read},
 		{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"tokenreviews"}, Verbs: []string{"create"}},
-		{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: []string{"create"}},
 	}
 }
 
