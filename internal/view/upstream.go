@@ -25,7 +25,9 @@ func (u Upstream) Name() string { return OutboundName(u.Port.Number, u.Service.H
 func (u Upstream) SNI() string { return SNIName(u.Port.Number, u.Service.Hostname) }
 
 // OutboundName is the name of the upstream of a service's port.
-func OutboundName(port uint16, h model.Hostname) string { return fmt.Sprintf("outbound|%d||%s", port, h) }
+func OutboundName(port uint16, h model.Hostname) string {
+	return fmt.Sprintf("outbound|%d||%s", port, h)
+}
 
 // SNIName is the server name of a service's port.
 func SNIName(port uint16, h model.Hostname) string { return fmt.Sprintf("outbound_.%d_._.%s", port, h) }
