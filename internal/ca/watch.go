@@ -1,0 +1,97 @@
+package ca
+
+import (
+	"context"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+)
+
+// recheck is how often the Secrets are read again without an event, for the case that a retry is due.
+const recheck = 10 * time.Minute
+
+// Watch follows the Secrets and swaps a good new authority in until ctx ends. A control plane that runs self-signed takes a
+// cacerts up when it appears, with whatever root. A bad Secret is logged and changes nothing, and so does a deleted one: the
+// authority in use goes on signing.
+func (s Secrets) Watch(ctx context.Context, current *Current) error {
+	s = s.withDefaults()
+	events := make(chan struct{}, 1)
+	notify := func() {
+		select {
+		case events <- struct{}{}:
+		default: // one is waiting already, and it will read what is newest
+		}
+	}
+	for _, source := range []Source{PluggedIn, SelfSigned} {
+		factory := informers.NewSharedInformerFactoryWithOptions(s.Client, recheck, informers.WithNamespace(s.Namespace),
+			informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+				o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, string(source)).String()
+			}))
+		informer := factory.Core().V1().Secrets().Informer()
+		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { notify() },
+			UpdateFunc: func(any, any) { notify() },
+			DeleteFunc: func(any) { notify() },
+		}); err != nil {
+			return err
+		}
+		factory.Start(ctx.Done())
+		defer factory.Shutdown()
+	}
+	w := watcher{secrets: s, current: current}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-events:
+			w.reload(ctx)
+		}
+	}
+}
+
+// watcher is the state of Watch, owned by its loop.
+type watcher struct {
+	secrets Secrets
+	current *Current
+	refused string // the last reason logged, so that a resync does not repeat it
+}
+
+// reload reads the Secrets and takes up what is good.
+func (w *watcher) reload(ctx context.Context) {
+	log := w.secrets.Log
+	authority, source, err := w.secrets.load(ctx)
+	switch {
+	case err != nil:
+		w.keep("certificate authority not changed", err.Error())
+		return
+	case authority == nil:
+		w.keep("certificate authority not changed", "its secret is gone; put it back before the next restart")
+		return
+	case source == SelfSigned && w.current.Source() == PluggedIn:
+		w.keep("certificate authority not changed", "secret cacerts is gone; put it back before the next restart")
+		return
+	}
+	w.refused = ""
+	before := w.current.Roots()
+	if !w.current.Swap(authority, source) {
+		return
+	}
+	rootChanged := !before.Equal(authority.Roots())
+	log.Info("certificate authority changed", "source", source, "root", authority.Roots().Fingerprint(), "rootChanged", rootChanged,
+		"notAfter", authority.NotAfter().UTC())
+	if rootChanged {
+		log.Warn("the mesh root changed: workloads with certificates of the old root fail mutual TLS with new ones until they renew",
+			"old", before.Fingerprint(), "new", authority.Roots().Fingerprint())
+	}
+}
+
+func (w *watcher) keep(event, reason string) {
+	if w.refused == reason {
+		return
+	}
+	w.refused = reason
+	w.secrets.Log.Error(event, "reason", reason, "root", w.current.Roots().Fingerprint())
+}
