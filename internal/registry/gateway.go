@@ -1,0 +1,111 @@
+package registry
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	networking "istio.io/api/networking/v1alpha3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/isthmus-mesh/isthmus/internal/model"
+)
+
+// GatewayFrom trims a Gateway of Istio's API. A server that cannot be used becomes a problem, and the others still work.
+//
+// The protocol of a server's port is what the proxy sees: HTTPS that the gateway ends is HTTP, and what it passes
+// through is TLS.
+func GatewayFrom(meta *metav1.ObjectMeta, spec *networking.Gateway) *Gateway {
+	out := &Gateway{Model: &model.Gateway{
+		Namespace: meta.Namespace, Name: meta.Name,
+		Selector: spec.GetSelector(),
+		Created:  meta.CreationTimestamp.UTC(),
+	}}
+	for i, s := range spec.GetServers() {
+		server, err := serverFrom(meta.Namespace, s)
+		if err != nil {
+			out.Problems = append(out.Problems, fmt.Sprintf("server %d: %v", i+1, err))
+			continue
+		}
+		out.Model.Servers = append(out.Model.Servers, server)
+	}
+	return out
+}
+
+func serverFrom(namespace string, s *networking.Server) (model.GatewayServer, error) {
+	out := model.GatewayServer{
+		CredentialName: s.GetTls().GetCredentialName(),
+		HTTPSRedirect:  s.GetTls().GetHttpsRedirect(),
+	}
+	port := s.GetPort()
+	if port.GetNumber() == 0 || port.GetNumber() > 65535 {
+		return out, fmt.Errorf("port number %d is not between 1 and 65535", port.GetNumber())
+	}
+	out.Port = model.Port{Name: port.GetName(), Number: uint16(port.GetNumber())}
+	mode, err := tlsModeOf(s)
+	if err != nil {
+		return out, err
+	}
+	out.TLS = mode
+	word := strings.ToLower(port.GetProtocol())
+	protocol, ok := protocolNames[word]
+	if !ok {
+		return out, fmt.Errorf("protocol %q is not one of HTTP, HTTP2, GRPC, HTTPS, TLS, TCP", port.GetProtocol())
+	}
+	if word == "https" && (mode == model.Simple || mode == model.Mutual) {
+		protocol = model.HTTP
+	}
+	if protocol == model.TLS && mode == model.NoTLS {
+		return out, fmt.Errorf("protocol %s needs a tls section", port.GetProtocol())
+	}
+	out.Port.Protocol = protocol
+	for _, host := range s.GetHosts() {
+		ns, name, found := strings.Cut(host, "/")
+		if !found {
+			ns, name = "", host
+		}
+		if ns == "." {
+			ns = namespace
+		}
+		out.Hosts = append(out.Hosts, name)
+		out.HostNamespaces = append(out.HostNamespaces, ns)
+	}
+	return out, nil
+}
+
+// tlsModeOf reads the mode of a server. A tls section that only redirects to HTTPS is none.
+func tlsModeOf(s *networking.Server) (model.TLSMode, error) {
+	tls := s.GetTls()
+	if tls == nil {
+		return model.NoTLS, nil
+	}
+	switch mode := tls.GetMode(); mode {
+	case networking.ServerTLSSettings_PASSTHROUGH:
+		if word := strings.ToLower(s.GetPort().GetProtocol()); word != "https" && word != "tls" {
+			return model.NoTLS, nil // PASSTHROUGH is the zero value, so a redirect says it without meaning it
+		}
+		return model.Passthrough, nil
+	case networking.ServerTLSSettings_AUTO_PASSTHROUGH:
+		return model.AutoPassthrough, nil
+	case networking.ServerTLSSettings_SIMPLE:
+		return model.Simple, nil
+	case networking.ServerTLSSettings_MUTUAL:
+		return model.Mutual, nil
+	default:
+		return model.NoTLS, fmt.Errorf("tls mode %s is not served yet: use PASSTHROUGH, AUTO_PASSTHROUGH, SIMPLE or MUTUAL", mode)
+	}
+}
+
+// gatewaysOf gives the Gateways of a namespace of the own cluster, oldest first, and what is wrong with them.
+func gatewaysOf(cluster model.Cluster, ns *namespace) (gateways []*model.Gateway, problems []model.Problem) {
+	for _, object := range ns.kind(KindGateway).all() {
+		g := object.(*Gateway)
+		gateways = append(gateways, g.Model)
+		for _, text := range g.Problems {
+			ref := model.Ref{Cluster: cluster, Kind: "Gateway", Namespace: g.Model.Namespace, Name: g.Model.Name}
+			problems = append(problems, model.Problem{Object: ref, Text: text})
+		}
+	}
+	sortByAge(gateways, func(g *model.Gateway) (time.Time, string) { return g.Created, g.Name })
+	return gateways, problems
+}
