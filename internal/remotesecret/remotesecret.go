@@ -9,12 +9,9 @@ import (
 	"encoding/hex"
 )
 
-// Names that Istio gave to these Secrets; people's scripts select on them.
+// Names that Istio gave to these Secrets; people's scripts select on them. Their labels are label.MultiCluster and
+// label.ClusterName.
 const (
-	// Label marks the Secrets that control planes read, with the value "true".
-	Label = "istio/multiCluster"
-	// ClusterAnnotation holds the name of the cluster that the Secret gives access to.
-	ClusterAnnotation = "networking.istio.io/cluster"
 	// NamePrefix stands before the cluster's name in the name of a Secret of type remote.
 	NamePrefix = "istio-remote-secret-"
 	// ConfigSecretName is the Secret of type config, which an external control plane mounts as its own kubeconfig.

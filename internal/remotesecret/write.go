@@ -11,6 +11,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/yaml"
+
+	"github.com/isthmus-mesh/isthmus/api/label"
 )
 
 // userFrom returns the kubeconfig's user: the account's token, or the auth provider that the options name.
@@ -53,8 +55,8 @@ func newSecret(o Options, kubeconfig []byte) *corev1.Secret {
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        name,
 			Namespace:   o.Namespace,
-			Labels:      map[string]string{Label: "true"},
-			Annotations: map[string]string{ClusterAnnotation: o.Cluster},
+			Labels:      map[string]string{label.MultiCluster: "true"},
+			Annotations: map[string]string{label.ClusterName: o.Cluster},
 		},
 		StringData: map[string]string{key: string(kubeconfig)},
 	}

@@ -20,6 +20,9 @@ type builder struct {
 	tag   string
 	envoy string // empty means the pinned one
 	store images.Store
+
+	// compile builds a static program of this repository, given as a package, and returns its file.
+	compile func(ctx context.Context, pkg string) (string, error)
 }
 
 func (b *builder) labels(title, description string) map[string]string {
@@ -32,8 +35,8 @@ func (b *builder) labels(title, description string) map[string]string {
 	}
 }
 
-// compile builds a static program of this repository, the same bytes wherever it is built.
-func (b *builder) compile(ctx context.Context, pkg string) (string, error) {
+// goBuild is compile by the Go toolchain. It writes the same bytes wherever it runs.
+func (b *builder) goBuild(ctx context.Context, pkg string) (string, error) {
 	target := filepath.Join(b.work, strings.ReplaceAll(strings.TrimPrefix(pkg, "./"), "/", "-"))
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
 		"-ldflags", "-s -w -X github.com/isthmus-mesh/isthmus/internal/version.Version="+b.tag, "-o", target, pkg)

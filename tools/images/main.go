@@ -146,5 +146,6 @@ func newBuilder(ctx context.Context, s settings) (*builder, error) {
 	}
 	b.work = filepath.Join(s.out, "work")
 	b.store = images.Store{Dir: s.out, Hub: version.Hub, Tag: s.tag}
+	b.compile = b.goBuild
 	return b, nil
 }
