@@ -15,18 +15,18 @@ import (
 // chartValues is the part of the istiod chart's values that injection reads. The chart writes them, whole, under the
 // key "values" of the ConfigMap istio-sidecar-injector; names are Istio's.
 type chartValues struct {
-	Revision string `json:"revision"`
+	Revision text `json:"revision"`
 	Global   struct {
 		Hub              string            `json:"hub"`
-		Tag              tag               `json:"tag"`
+		Tag              text              `json:"tag"`
 		ImagePullPolicy  corev1.PullPolicy `json:"imagePullPolicy"`
 		ImagePullSecrets []string          `json:"imagePullSecrets"`
 		IstioNamespace   string            `json:"istioNamespace"`
-		Network          string            `json:"network"`
-		MeshID           string            `json:"meshID"`
+		Network          text              `json:"network"`
+		MeshID           text              `json:"meshID"`
 		CAAddress        string            `json:"caAddress"`
 		MultiCluster     struct {
-			ClusterName string `json:"clusterName"`
+			ClusterName text `json:"clusterName"`
 		} `json:"multiCluster"`
 		SDS struct {
 			Token struct {
@@ -39,6 +39,7 @@ type chartValues struct {
 		RewriteAppHTTPProbe  *bool                  `json:"rewriteAppHTTPProbe"`
 		NeverInjectSelector  []metav1.LabelSelector `json:"neverInjectSelector"`
 		AlwaysInjectSelector []metav1.LabelSelector `json:"alwaysInjectSelector"`
+		InjectedAnnotations  map[string]string      `json:"injectedAnnotations"`
 	} `json:"sidecarInjectorWebhook"`
 }
 
@@ -53,27 +54,27 @@ type proxyValues struct {
 	ReadinessInitialDelaySeconds int32                        `json:"readinessInitialDelaySeconds"`
 	ReadinessPeriodSeconds       int32                        `json:"readinessPeriodSeconds"`
 	ReadinessFailureThreshold    int32                        `json:"readinessFailureThreshold"`
-	IncludeIPRanges              *string                      `json:"includeIPRanges"`
-	ExcludeIPRanges              *string                      `json:"excludeIPRanges"`
-	IncludeInboundPorts          *string                      `json:"includeInboundPorts"`
-	ExcludeInboundPorts          *string                      `json:"excludeInboundPorts"`
-	IncludeOutboundPorts         *string                      `json:"includeOutboundPorts"`
-	ExcludeOutboundPorts         *string                      `json:"excludeOutboundPorts"`
+	IncludeIPRanges              *text                        `json:"includeIPRanges"`
+	ExcludeIPRanges              *text                        `json:"excludeIPRanges"`
+	IncludeInboundPorts          *text                        `json:"includeInboundPorts"`
+	ExcludeInboundPorts          *text                        `json:"excludeInboundPorts"`
+	IncludeOutboundPorts         *text                        `json:"includeOutboundPorts"`
+	ExcludeOutboundPorts         *text                        `json:"excludeOutboundPorts"`
 }
 
-// tag is an image tag; YAML makes a number of one like 1.30, so numbers are taken too.
-type tag string
+// text is a string that may have been written without quotes where YAML makes a number of it: a tag, a port, a name.
+type text string
 
 // UnmarshalJSON takes a string or a number as it is written.
-func (t *tag) UnmarshalJSON(b []byte) error {
+func (t *text) UnmarshalJSON(b []byte) error {
 	var s string
 	if json.Unmarshal(b, &s) == nil {
-		*t = tag(s)
+		*t = text(s)
 		return nil
 	}
 	var n json.Number
 	err := json.Unmarshal(b, &n)
-	*t = tag(n)
+	*t = text(n)
 	return err
 }
 
@@ -91,24 +92,21 @@ func InputsFromConfig(valuesJSON, meshYAML []byte) (Inputs, error) {
 	}
 	g, p := v.Global, v.Global.Proxy
 	in := Inputs{
-		ClusterID: g.MultiCluster.ClusterName, Network: g.Network, MeshID: g.MeshID,
-		TrustDomain: mesh.GetTrustDomain(), Revision: v.Revision, Namespace: g.IstioNamespace,
+		ClusterID: string(g.MultiCluster.ClusterName), Network: string(g.Network), MeshID: string(g.MeshID),
+		TrustDomain: mesh.GetTrustDomain(), Revision: string(v.Revision), Namespace: g.IstioNamespace,
 		Hub: g.Hub, Tag: string(g.Tag), Image: p.Image, ImagePullPolicy: g.ImagePullPolicy, ImagePullSecrets: g.ImagePullSecrets,
 		CAAddress: g.CAAddress, TokenAudience: g.SDS.Token.Aud, ClusterDomain: p.ClusterDomain,
 		LogLevel: p.LogLevel, ComponentLogLevel: p.ComponentLogLevel,
-		Capture: Capture{
-			IncludeOutboundCIDRs: p.IncludeIPRanges, ExcludeOutboundCIDRs: p.ExcludeIPRanges,
-			IncludeInboundPorts: p.IncludeInboundPorts, ExcludeInboundPorts: p.ExcludeInboundPorts,
-			IncludeOutboundPorts: p.IncludeOutboundPorts, ExcludeOutboundPorts: p.ExcludeOutboundPorts,
-		},
+		Capture:           p.capture(),
 		StatusPort:        p.StatusPort,
 		Readiness:         Readiness{p.ReadinessInitialDelaySeconds, p.ReadinessPeriodSeconds, p.ReadinessFailureThreshold},
 		Resources:         p.Resources,
 		ProxyConfig:       mesh.GetDefaultConfig(),
 		KeepAppProbes:     isFalse(v.Webhook.RewriteAppHTTPProbe),
 		KeepScrapeTargets: mesh.GetEnablePrometheusMerge() != nil && !mesh.GetEnablePrometheusMerge().GetValue(),
+		Annotations:       v.Webhook.InjectedAnnotations,
 		Policy: Policy{
-			Disabled: p.AutoInject == "disabled", Revision: v.Revision,
+			Disabled: p.AutoInject == "disabled", Revision: string(v.Revision),
 			NeverInject: v.Webhook.NeverInjectSelector, AlwaysInject: v.Webhook.AlwaysInjectSelector,
 		},
 	}
@@ -116,6 +114,14 @@ func InputsFromConfig(valuesJSON, meshYAML []byte) (Inputs, error) {
 		in.MeshID = mesh.GetDefaultConfig().GetMeshId()
 	}
 	return in, in.check()
+}
+
+func (p proxyValues) capture() Capture {
+	return Capture{
+		IncludeOutboundCIDRs: (*string)(p.IncludeIPRanges), ExcludeOutboundCIDRs: (*string)(p.ExcludeIPRanges),
+		IncludeInboundPorts: (*string)(p.IncludeInboundPorts), ExcludeInboundPorts: (*string)(p.ExcludeInboundPorts),
+		IncludeOutboundPorts: (*string)(p.IncludeOutboundPorts), ExcludeOutboundPorts: (*string)(p.ExcludeOutboundPorts),
+	}
 }
 
 // check refuses mesh-wide settings with which every pod would be refused.

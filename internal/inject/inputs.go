@@ -44,6 +44,7 @@ type Inputs struct {
 	KeepAppProbes     bool // leave the application's probes as they are
 	KeepScrapeTargets bool // leave the application's Prometheus annotations as they are
 	Policy            Policy
+	Annotations       map[string]string // put on each injected pod that does not have them
 
 	// Env comes from the webhook's URL and is stronger than the mesh's and the pod's own environment.
 	// ISTIO_META_CLUSTER_ID and ISTIO_META_NETWORK in it name the pod's place.

@@ -32,6 +32,9 @@ func addMetadata(pod *corev1.Pod, in Inputs, s settings, status Status, own ownC
 	if overrides := own.json(); overrides != "" {
 		annotate(pod, overridesKey, overrides)
 	}
+	for key, value := range in.Annotations {
+		annotateDefault(pod, key, value)
+	}
 	if first := firstApplication(pod, s.template); first != "" {
 		annotateDefault(pod, defaultContainerKey, first)
 		annotateDefault(pod, defaultLogsKey, first)
