@@ -1,0 +1,75 @@
+package install
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/isthmus-mesh/isthmus/api/label"
+)
+
+// Ref names an object of a cluster.
+type Ref struct {
+	schema.GroupVersionKind
+	Namespace string // empty for cluster-wide objects
+	Name      string
+}
+
+// String is the object as kind/namespace/name.
+func (r Ref) String() string {
+	if r.Namespace == "" {
+		return fmt.Sprintf("%s/%s", r.Kind, r.Name)
+	}
+	return fmt.Sprintf("%s/%s/%s", r.Kind, r.Namespace, r.Name)
+}
+
+// Found is an object that carries the label of a component.
+type Found struct {
+	Ref
+	Labels map[string]string
+}
+
+// Kinds are those that the charts can make, in the order in which they can be deleted: who uses others goes first. The
+// definitions of custom resources are not among them, since all configuration of the mesh would go with them.
+var Kinds = []schema.GroupVersionKind{
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"},
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingWebhookConfiguration"},
+	{Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"},
+	{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+	{Group: "apps", Version: "v1", Kind: "Deployment"},
+	{Group: "apps", Version: "v1", Kind: "DaemonSet"},
+	{Version: "v1", Kind: "Service"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"},
+	{Version: "v1", Kind: "ConfigMap"},
+	{Version: "v1", Kind: "ServiceAccount"},
+}
+
+// CRDKind is the kind of custom resource definitions.
+var CRDKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
+
+// Stale picks, of the objects in the cluster, those that an earlier run of the same document made and this one no longer
+// makes. The same document is: the same owner's name, or none on both sides, and the same revision. A document without a name
+// that starts from the empty profile prunes nothing, because it shares "no name" with the installation of the control plane.
+func Stale(p Plan, parts []Part, inCluster []Found) []Ref {
+	if p.Name == "" && p.Profile == "empty" {
+		return nil
+	}
+	made := map[Ref]bool{}
+	for _, part := range parts {
+		for _, o := range part.Objects {
+			made[Ref{o.GroupVersionKind(), o.GetNamespace(), o.GetName()}] = true
+		}
+	}
+	var stale []Ref
+	for _, f := range inCluster {
+		ours := f.Labels[label.Owner] == p.Name && f.Labels[label.Revision] == p.RevisionLabel() &&
+			f.Labels[label.Component] != "" && f.Kind != CRDKind.Kind
+		if ours && !made[f.Ref] {
+			stale = append(stale, f.Ref)
+		}
+	}
+	return stale
+}

@@ -1,0 +1,231 @@
+package install
+
+import (
+	"fmt"
+	"io/fs"
+	"sort"
+	"strings"
+
+	"github.com/isthmus-mesh/isthmus/api/operator"
+	"github.com/isthmus-mesh/isthmus/internal/version"
+)
+
+// Input is what the user said.
+type Input struct {
+	// Files are laid over each other, later ones win.
+	Files []Source
+	// Set are assignments path=value, relative to spec; they win over files.
+	Set []string
+	// Namespace of the control plane when the files name none. Empty means istio-system.
+	Namespace string
+	// Profiles has the file NAME.yaml of each profile.
+	Profiles fs.FS
+	// ProfileFile reads a profile that is given by its path; nil refuses such a profile.
+	ProfileFile func(path string) ([]byte, error)
+}
+
+// Plan is an installation with all its defaults filled in.
+type Plan struct {
+	Name      string // of the document; empty when it had none
+	Profile   string
+	Revision  string // empty is the default revision
+	Namespace string // of the control plane
+	Network   string // of the cluster; may be empty
+	Spec      operator.Spec
+	Values    operator.Values
+	// Problems stop the installation unless it is forced.
+	Problems []operator.Problem
+	// Warnings never stop it.
+	Warnings []operator.Problem
+}
+
+// Tag is the version of the images.
+func (p Plan) Tag() string { return p.Spec.Tag }
+
+// Resolve merges profile, files and --set, in this order, and checks the result. The error is for input that cannot be read at
+// all; what is wrong with its content is in the plan's Problems, all of it at once.
+func Resolve(in Input) (Plan, error) {
+	doc, profile, problems, err := mergedDocument(in)
+	if err != nil {
+		return Plan{}, err
+	}
+	plan := Plan{Profile: profile}
+	var typedDoc operator.IstioOperator
+	if err := convert(doc, &typedDoc); err != nil {
+		if len(problems) > 0 {
+			plan.Problems = problems
+			return plan, nil
+		}
+		return Plan{}, fmt.Errorf("could not unmarshal: %w", err)
+	}
+	plan.fill(typedDoc, in.Namespace)
+	if err := plan.readValues(); err != nil && len(problems) == 0 {
+		return Plan{}, fmt.Errorf("could not unmarshal spec.values: %w", err)
+	}
+	typedDoc.Spec = plan.Spec
+	plan.Problems = append(problems, sorted(typedDoc.Validate(plan.Values))...)
+	plan.Warnings = sorted(plan.Values.Global.MeshNetworkWarnings())
+	return plan, nil
+}
+
+// mergedDocument lays files and --set over the profile that they name. Every source is checked by itself, so that a problem
+// names it; the whole is checked once more for what only shows in it.
+func mergedDocument(in Input) (doc map[string]any, profile string, problems []operator.Problem, err error) {
+	user := map[string]any{}
+	for _, src := range in.Files {
+		tree, err := parse(src)
+		if err != nil {
+			return nil, "", nil, err
+		}
+		problems = append(problems, from(src.Name, operator.Check(tree))...)
+		user = merge(user, tree, "")
+	}
+	chosen := user
+	for _, assignment := range in.Set {
+		if strings.HasPrefix(assignment, "profile=") {
+			if chosen, err = setPath(chosen, assignment); err != nil {
+				return nil, "", nil, err
+			}
+		}
+	}
+	profile = profileName(chosen)
+	if doc, err = profileDocument(in, profile); err != nil {
+		return nil, "", nil, err
+	}
+	doc = merge(doc, user, "")
+	for _, assignment := range in.Set {
+		if alone, err := setPath(map[string]any{}, assignment); err == nil {
+			problems = append(problems, from("--set "+assignment, operator.Check(alone))...)
+		}
+		if doc, err = setPath(doc, assignment); err != nil {
+			return nil, "", nil, err
+		}
+	}
+	return doc, profile, withoutRepeats(problems, operator.Check(doc)), nil
+}
+
+// withoutRepeats adds those problems whose field was not reported yet.
+func withoutRepeats(problems, more []operator.Problem) []operator.Problem {
+	reported := map[string]bool{}
+	for _, p := range problems {
+		reported[p.Path] = true
+	}
+	for _, p := range more {
+		if !reported[p.Path] {
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
+
+func from(source string, problems []operator.Problem) []operator.Problem {
+	for i := range problems {
+		problems[i].Source = source
+	}
+	return problems
+}
+
+func sorted(problems []operator.Problem) []operator.Problem {
+	sort.Slice(problems, func(i, j int) bool { return problems[i].Path < problems[j].Path })
+	return problems
+}
+
+func profileName(doc map[string]any) string {
+	spec, _ := doc["spec"].(map[string]any)
+	if name, ok := spec["profile"].(string); ok && name != "" {
+		return name
+	}
+	return "default"
+}
+
+// profileDocument is the default profile with the chosen one over it. Profiles that the upstream project has and this one
+// does not are refused by name, since silently taking another would install something else.
+func profileDocument(in Input, name string) (map[string]any, error) {
+	base, err := profileTree(in, "default")
+	if err != nil || name == "default" {
+		return base, err
+	}
+	over, err := profileTree(in, name)
+	if err != nil {
+		return nil, err
+	}
+	return merge(base, over, ""), nil
+}
+
+func profileTree(in Input, name string) (map[string]any, error) {
+	if strings.ContainsAny(name, `/\`) || strings.HasSuffix(name, ".yaml") {
+		if in.ProfileFile == nil {
+			return nil, fmt.Errorf("profile %s: a path cannot be read here", name)
+		}
+		data, err := in.ProfileFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("profile %s: %w", name, err)
+		}
+		return parse(Source{Name: name, Data: data})
+	}
+	data, err := fs.ReadFile(in.Profiles, name+".yaml")
+	if err == nil {
+		return parse(Source{Name: "profile " + name, Data: data})
+	}
+	switch name {
+	case "remote", "external":
+		return nil, fmt.Errorf("profile %s is not yet supported: this version installs a control plane in every cluster", name)
+	case "ambient", "openshift", "openshift-ambient", "preview", "stable":
+		return nil, fmt.Errorf("profile %s is not supported; there are %s", name, profileNames(in.Profiles))
+	}
+	return nil, fmt.Errorf("profile %q is not known; there are %s", name, profileNames(in.Profiles))
+}
+
+func profileNames(profiles fs.FS) string {
+	files, _ := fs.Glob(profiles, "*.yaml")
+	for i := range files {
+		files[i] = strings.TrimSuffix(files[i], ".yaml")
+	}
+	return strings.Join(files, ", ")
+}
+
+// fill sets what the document left open.
+func (p *Plan) fill(doc operator.IstioOperator, namespace string) {
+	p.Name, p.Spec = doc.Metadata.Name, doc.Spec
+	p.Spec.Profile = p.Profile
+	p.Revision = p.Spec.Revision
+	if p.Spec.Hub == "" {
+		p.Spec.Hub = version.Hub
+	}
+	if p.Spec.Tag == "" {
+		p.Spec.Tag = version.Version
+	}
+	global, _ := p.Spec.Values["global"].(map[string]any)
+	istioNamespace, _ := global["istioNamespace"].(string)
+	for _, candidate := range []string{p.Spec.Namespace, istioNamespace, namespace, "istio-system"} {
+		if p.Namespace == "" {
+			p.Namespace = candidate
+		}
+	}
+	p.Spec.Namespace = p.Namespace
+}
+
+// readValues merges the values that apply to all charts and reads them into their types.
+func (p *Plan) readValues() error {
+	shared := map[string]any{"global": map[string]any{
+		"hub": p.Spec.Hub, "tag": p.Spec.Tag, "istioNamespace": p.Namespace,
+	}}
+	values := merge(shared, p.Spec.Values, "")
+	values = merge(values, p.Spec.UnvalidatedValues, "")
+	if p.Revision == "" {
+		p.Revision, _ = values["revision"].(string)
+		p.Spec.Revision = p.Revision
+	}
+	values["revision"] = p.Revision
+	values["global"].(map[string]any)["istioNamespace"] = p.Namespace
+	if p.Spec.MeshConfig != nil {
+		below, _ := values["meshConfig"].(map[string]any)
+		values["meshConfig"] = merge(below, p.Spec.MeshConfig, "")
+	}
+	p.Spec.Values = numbers(values).(map[string]any)
+	if err := convert(values, &p.Values); err != nil {
+		return err
+	}
+	p.Network = p.Values.Global.Network
+	return nil
+}
