@@ -13,7 +13,6 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 
@@ -228,23 +227,20 @@ func TestMetricsCountOutcomes(t *testing.T) {
 	review(t, url+"/inject", createdPod)
 	review(t, url+"/inject", strings.Replace(createdPod, `"hostNetwork": false`, `"hostNetwork": true`, 1))
 	post(t, url+"/inject", "application/json", nil)
-	want := `
-# HELP sidecar_injection_failure_total Injection requests that were refused or went wrong.
-# TYPE sidecar_injection_failure_total counter
-sidecar_injection_failure_total 1
-# HELP sidecar_injection_requests_total Injection requests received.
-# TYPE sidecar_injection_requests_total counter
-sidecar_injection_requests_total 3
-# HELP sidecar_injection_skip_total Pods that were left as they are.
-# TYPE sidecar_injection_skip_total counter
-sidecar_injection_skip_total 1
-# HELP sidecar_injection_success_total Pods that were injected.
-# TYPE sidecar_injection_success_total counter
-sidecar_injection_success_total 1
-`
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "sidecar_injection_requests_total",
-		"sidecar_injection_success_total", "sidecar_injection_failure_total", "sidecar_injection_skip_total"); err != nil {
-		t.Error(err)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		got[family.GetName()] = family.GetMetric()[0].GetCounter().GetValue() + float64(family.GetMetric()[0].GetHistogram().GetSampleCount())
+	}
+	want := map[string]float64{
+		"sidecar_injection_requests_total": 3, "sidecar_injection_success_total": 1, "sidecar_injection_failure_total": 1,
+		"sidecar_injection_skip_total": 1, "sidecar_injection_time_seconds": 3,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
