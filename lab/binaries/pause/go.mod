@@ -1,0 +1,3 @@
+module github.com/isthmus-mesh/isthmus/lab/binaries/pause
+
+go 1.26.0

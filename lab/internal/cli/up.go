@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/isthmus-mesh/isthmus/lab/internal/binaries"
+	"github.com/isthmus-mesh/isthmus/lab/internal/host"
+	"github.com/isthmus-mesh/isthmus/lab/internal/lab"
+	"github.com/isthmus-mesh/isthmus/lab/internal/plan"
+	"github.com/isthmus-mesh/isthmus/lab/internal/progress"
+)
+
+type upFlags struct {
+	request plan.Request
+	within  string
+	timeout time.Duration
+	keep    bool
+}
+
+func newUp() *cobra.Command {
+	var flags upFlags
+	command := &cobra.Command{
+		Use:   "up",
+		Short: "Bring a lab up, or find that it is up",
+		Long: `Bring a lab up, or find that it is up.
+
+The first time this builds Kubernetes and its companions from source, which takes some minutes; the result is kept.
+A lab that was left half made is made anew. A lab that ran before and does not now is started again with its data.
+The host can reach all pods, nodes and LoadBalancer addresses; a lab reaches nothing outside of it but the host.
+
+Each cluster is a region of its own (region1, ...), each of its nodes a zone (region1-a, ...). Networks are dealt to
+clusters in turn: with --networks 2, cluster1 and cluster3 are in network1, cluster2 is in network2. Clusters
+of one network reach each other's pods. Clusters of different networks reach only each other's LoadBalancer addresses
+and API servers.`,
+		Example: example("up", "up --clusters 3 --nodes 2", "up --name two --networks 2"),
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runUp(c.Context(), flags, newPrinter(c.ErrOrStderr()))
+		},
+	}
+	addName(command, &flags.request.Name)
+	command.Flags().IntVar(&flags.request.Clusters, "clusters", 2, fmt.Sprintf("number of clusters, 1 to %d", plan.MaxClusters))
+	command.Flags().IntVar(&flags.request.Nodes, "nodes", 1, fmt.Sprintf("number of nodes of each cluster, 1 to %d", plan.MaxNodes))
+	command.Flags().IntVar(&flags.request.Networks, "networks", 1, "number of networks that the clusters are dealt to")
+	command.Flags().StringVar(&flags.within, "range", "", "addresses for the lab, a /16 (default: the first that is free of 10.80.0.0/16 to 10.95.0.0/16)")
+	command.Flags().DurationVar(&flags.timeout, "timeout", 3*time.Minute, "how long clusters may take to become ready")
+	command.Flags().BoolVar(&flags.keep, "keep", false, "when something fails, leave what there is for a look")
+	return command
+}
+
+func runUp(ctx context.Context, flags upFlags, say *progress.Printer) error {
+	if err := flags.request.Check(); err != nil {
+		return err
+	}
+	var within netip.Prefix
+	if flags.within != "" {
+		var err error
+		if within, err = netip.ParsePrefix(flags.within); err != nil {
+			return fmt.Errorf("--range: %w; use a /16, such as 10.90.0.0/16", err)
+		}
+	}
+	if err := host.CheckRoot(program() + " up"); err != nil {
+		return err
+	}
+	if err := host.Check(program()); err != nil {
+		return err
+	}
+	store := lab.DefaultStore()
+	if err := host.CheckSpace(store.Dir, host.LabSpace, "set ISTHMUS_LAB_DIR to a folder on another disk"); err != nil {
+		return err
+	}
+	self, err := executable()
+	if err != nil {
+		return err
+	}
+	bin, images, err := build(ctx, say)
+	if err != nil {
+		return err
+	}
+	unlock, err := lock(ctx, say)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	up := lab.Up{
+		Store: store, Request: flags.request, Range: within, Bin: bin, Images: images, Self: self,
+		Timeout: flags.timeout, Keep: flags.keep, Command: program(), Say: say,
+	}
+	if err := up.Run(ctx); err != nil {
+		return err
+	}
+	say.Say("use it:  export KUBECONFIG=%s", store.Kubeconfig(flags.request.Name))
+	return nil
+}
+
+// executable is the file of this program, wherever it was called from.
+func executable() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the lab's own program: %w", err)
+	}
+	self, err = filepath.EvalSymlinks(self)
+	if err != nil {
+		return "", fmt.Errorf("find the lab's own program: %w", err)
+	}
+	return self, nil
+}
+
+// build makes programs and images unless they are in the cache.
+func build(ctx context.Context, say *progress.Printer) (bin string, images []string, err error) {
+	cache, err := binaries.DefaultCache()
+	if err != nil {
+		return "", nil, err
+	}
+	bin, err = cache.Build(ctx, func() error {
+		return host.CheckSpace(cache.Dir, host.BuildSpace, "set ISTHMUS_CACHE to a folder on another disk")
+	}, say)
+	if err != nil {
+		return "", nil, err
+	}
+	images, err = lab.BaseImages(bin)
+	return bin, images, err
+}

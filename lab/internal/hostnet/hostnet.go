@@ -1,0 +1,104 @@
+// Package hostnet is what a lab adds to the host's own network: one bridge with an address, and routes into the lab. It forwards nothing
+// and changes no setting of the host. The nodes' side is in the package node.
+package hostnet
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/isthmus-mesh/isthmus/lab/internal/config"
+	"github.com/isthmus-mesh/isthmus/lab/internal/node"
+	"github.com/isthmus-mesh/isthmus/lab/internal/plan"
+)
+
+// Make makes the lab's bridge and the host's routes, or completes them.
+func Make(lab plan.Lab) error {
+	name := plan.Bridge(lab.Name)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil && !isExist(err) {
+		return fmt.Errorf("make bridge %s: %w", name, err)
+	}
+	bridge, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find bridge %s: %w", name, err)
+	}
+	address, err := netlink.ParseAddr(netip.PrefixFrom(lab.Host(), lab.NodeRange().Bits()).String())
+	if err != nil {
+		return fmt.Errorf("parse the host's address: %w", err)
+	}
+	if err := netlink.AddrReplace(bridge, address); err != nil {
+		return fmt.Errorf("give bridge %s the address %s: %w", name, address, err)
+	}
+	if err := netlink.LinkSetUp(bridge); err != nil {
+		return fmt.Errorf("start bridge %s: %w", name, err)
+	}
+	return node.AddRoutes(bridge, config.HostRoutes(lab))
+}
+
+// Remove removes all links of the lab, and with the bridge its address and routes.
+func Remove(lab string) error {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("list links: %w", err)
+	}
+	for _, link := range links {
+		name := link.Attrs().Name
+		if name != plan.Bridge(lab) && !strings.HasPrefix(name, plan.LinkPrefix(lab)) {
+			continue
+		}
+		var gone netlink.LinkNotFoundError
+		if err := netlink.LinkDel(link); err != nil && !errors.As(err, &gone) && !strings.Contains(err.Error(), "no such device") {
+			return fmt.Errorf("remove link %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Labs are the names of the labs that have a bridge on this host.
+func Labs() ([]string, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	var names []string
+	for _, link := range links {
+		if name, ok := strings.CutPrefix(link.Attrs().Name, plan.Bridge("")); ok && plan.CheckName(name) == nil && link.Type() == "bridge" {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Taken returns what on the host uses addresses of the range already, in words, or nothing. Interfaces of the lab itself do not count.
+func Taken(within netip.Prefix, lab string) (string, error) {
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return "", fmt.Errorf("list routes: %w", err)
+	}
+	for _, route := range routes {
+		if route.Dst == nil {
+			continue
+		}
+		to, err := netip.ParsePrefix(route.Dst.String())
+		// A default route leads everywhere, and gives way to any other.
+		if err != nil || to.Bits() == 0 || !to.Overlaps(within) {
+			continue
+		}
+		link, err := netlink.LinkByIndex(route.LinkIndex)
+		if err != nil {
+			return fmt.Sprintf("a route to %s", to), nil
+		}
+		if link.Attrs().Name == plan.Bridge(lab) {
+			continue
+		}
+		return fmt.Sprintf("the route to %s on interface %s", to, link.Attrs().Name), nil
+	}
+	return "", nil
+}
+
+func isExist(err error) bool { return strings.Contains(err.Error(), "file exists") }

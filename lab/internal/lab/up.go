@@ -1,0 +1,205 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/isthmus-mesh/isthmus/lab/internal/cgroup"
+	"github.com/isthmus-mesh/isthmus/lab/internal/config"
+	"github.com/isthmus-mesh/isthmus/lab/internal/hostnet"
+	"github.com/isthmus-mesh/isthmus/lab/internal/plan"
+	"github.com/isthmus-mesh/isthmus/lab/internal/progress"
+)
+
+// Up is a run of `lab up`.
+type Up struct {
+	Store   Store
+	Request plan.Request
+	Range   netip.Prefix // zero: the first of plan.Ranges that is free
+	Bin     string       // the folder of programs
+	Images  []string     // tarballs that every node gets
+	Self    string       // the lab's own binary
+	Timeout time.Duration
+	Keep    bool   // leave what there is when something fails
+	Command string // what users type, such as "isthmus lab"
+	Say     *progress.Printer
+}
+
+// Run brings the lab up, or finds that it is up. It must be called with the lock held. When it fails, nothing is left but what Keep says.
+func (u Up) Run(ctx context.Context) error {
+	start := time.Now()
+	hierarchies, err := cgroup.Hierarchies()
+	if err != nil {
+		return err
+	}
+	state, fresh, err := u.decide(ctx, hierarchies)
+	if err != nil {
+		return err
+	}
+	if !fresh && u.healthy(ctx, state) {
+		u.Say.Say("lab %s is up already", u.Request.Name)
+		return nil
+	}
+	if err := u.bring(ctx, state, hierarchies); err != nil {
+		// A lab that was complete has data that is not ours to throw away.
+		u.Keep = u.Keep || state.Complete
+		return u.failed(ctx, err)
+	}
+	u.Say.Say("lab %s is up after %s", u.Request.Name, progress.Round(time.Since(start)))
+	return nil
+}
+
+// decide returns the state to bring up: the one there is, when it is complete and what was asked for, or a new one.
+func (u Up) decide(ctx context.Context, hierarchies []cgroup.Hierarchy) (state State, fresh bool, err error) {
+	name := u.Request.Name
+	state, err = u.Store.Load(name)
+	switch {
+	case err == nil && state.Complete:
+		if err := u.same(state.Plan); err != nil {
+			return State{}, false, err
+		}
+		return state, false, nil
+	case err == nil:
+		u.Say.Say("lab %s was left half made; making it anew", name)
+	case !errors.Is(err, ErrNoLab):
+		return State{}, false, err
+	}
+	// Also without a state there may be traces of a lab of this name.
+	if err := (Down{Store: u.Store, Say: u.Say}).Remove(ctx, name); err != nil {
+		return State{}, false, err
+	}
+	within, err := u.chooseRange()
+	if err != nil {
+		return State{}, false, err
+	}
+	made, err := plan.New(u.Request, within)
+	if err != nil {
+		return State{}, false, err
+	}
+	return State{Plan: made, Made: time.Now(), Bin: u.Bin}, true, nil
+}
+
+// same returns an error if the lab that is there is not the one that was asked for.
+func (u Up) same(there plan.Lab) error {
+	nodes := len(there.Clusters[0].Nodes)
+	if len(there.Clusters) == u.Request.Clusters && nodes == u.Request.Nodes && there.Networks == u.Request.Networks {
+		return nil
+	}
+	return fmt.Errorf("lab %s is there with --clusters %d --nodes %d --networks %d; take it down first (`%s down --name %s`) or give this one another --name",
+		there.Name, len(there.Clusters), nodes, there.Networks, u.Command, there.Name)
+}
+
+// chooseRange finds addresses that nothing on the host uses.
+func (u Up) chooseRange() (netip.Prefix, error) {
+	if u.Range.IsValid() {
+		if err := plan.CheckRange(u.Range); err != nil {
+			return netip.Prefix{}, err
+		}
+		by, err := hostnet.Taken(u.Range, u.Request.Name)
+		if err != nil {
+			return netip.Prefix{}, err
+		}
+		if by != "" {
+			return netip.Prefix{}, fmt.Errorf("address range %s is taken by %s; choose another with --range, or leave it out", u.Range, by)
+		}
+		return u.Range, nil
+	}
+	var reasons []string
+	for _, within := range plan.Ranges() {
+		by, err := hostnet.Taken(within, u.Request.Name)
+		if err != nil {
+			return netip.Prefix{}, err
+		}
+		if by == "" {
+			return within, nil
+		}
+		reasons = append(reasons, fmt.Sprintf("%s is taken by %s", within, by))
+	}
+	return netip.Prefix{}, fmt.Errorf("no address range is free: %s; name one with --range, for example --range 10.200.0.0/16",
+		strings.Join(reasons, "; "))
+}
+
+// healthy tells whether the lab works as it is.
+func (u Up) healthy(ctx context.Context, state State) bool {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	report, err := Examine(ctx, u.Store, state)
+	if err != nil {
+		return false
+	}
+	for _, c := range report.Clusters {
+		if !c.Ready {
+			u.Say.Say("lab %s: %s is not ready (%s); starting it again with its data", state.Plan.Name, c.Name, c.Reason)
+			return false
+		}
+	}
+	return true
+}
+
+// bring makes everything of the state that is not there, and waits until it works.
+func (u Up) bring(ctx context.Context, state State, hierarchies []cgroup.Hierarchy) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, u.Timeout, fmt.Errorf("not ready after %s; try a longer --timeout", u.Timeout))
+	defer cancel()
+	lab := state.Plan
+	// What still runs of an ill lab would hold addresses and ports.
+	if err := stop(ctx, lab.Name, hierarchies); err != nil {
+		return err
+	}
+	if err := hostnet.Remove(lab.Name); err != nil {
+		return err
+	}
+	if err := u.Store.save(state); err != nil {
+		return err
+	}
+	if err := prepareHost(u.Store); err != nil {
+		return err
+	}
+	if err := hostnet.Make(lab); err != nil {
+		return err
+	}
+	places := config.Places{Lab: u.Store.LabDir(lab.Name), Bin: u.Bin, Self: u.Self}
+	if err := writeAccess(lab, places, u.Store.Kubeconfig(lab.Name)); err != nil {
+		return err
+	}
+	if err := u.startAll(ctx, lab, places, hierarchies); err != nil {
+		return err
+	}
+	state.Complete = true
+	return u.Store.save(state)
+}
+
+// failed tidies up, and puts the failure in words.
+func (u Up) failed(ctx context.Context, failure error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		failure = cause
+	}
+	if u.Keep {
+		return fmt.Errorf("%w (left as it is; logs are in %s)", failure, u.Store.LabDir(u.Request.Name))
+	}
+	u.Say.Say("taking down what was made")
+	// The user's interrupt ended ctx, and shall not end the tidying.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if err := (Down{Store: u.Store, Say: u.Say}).Remove(ctx, u.Request.Name); err != nil {
+		return errors.Join(failure, err)
+	}
+	return failure
+}
+
+// prepareHost makes the host's folders that nodes mount their own over, and remembers settings that a kubelet changes.
+func prepareHost(store Store) error {
+	if err := rememberHost(store); err != nil {
+		return err
+	}
+	for _, dir := range []string{config.KubeletDir, config.ContainerdDir, config.ContainerdRunDir} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return fmt.Errorf("make mount point: %w", err)
+		}
+	}
+	return nil
+}
