@@ -39,6 +39,9 @@ func didYouMean(got string, candidates []string) string {
 			best = c
 			break
 		}
+		if len(got) > 5 && strings.HasPrefix(strings.ToLower(c), strings.ToLower(got[:5])) && best == "" {
+			best = c // the right word with another ending
+		}
 		if d := editDistance(strings.ToLower(got), strings.ToLower(c)); d < distance {
 			best, distance = c, d
 		}

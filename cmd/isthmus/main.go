@@ -22,7 +22,9 @@ func main() {
 		if errors.As(err, &coded) {
 			code = coded.ExitCode()
 		}
-		fmt.Fprintf(os.Stderr, "Error: %v\n", err)
+		if text := err.Error(); text != "" { // empty: the command has said it already
+			fmt.Fprintf(os.Stderr, "Error: %s\n", text)
+		}
 		os.Exit(code)
 	}
 }

@@ -25,3 +25,14 @@ func usageError(err error) error {
 	}
 	return codedError{error: err, code: exitUsage}
 }
+
+// silent ends with a code when everything has been said already.
+func silent(code int) error { return silentError{code} }
+
+// silentError has no text: main prints nothing for it.
+type silentError struct{ code int }
+
+func (silentError) Error() string { return "" }
+
+// ExitCode is what main exits with.
+func (e silentError) ExitCode() int { return e.code }

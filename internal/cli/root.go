@@ -36,7 +36,10 @@ func New(calledAs string, streams Streams) *cobra.Command {
 		Version:       version.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          subcommandOnly,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
@@ -53,6 +56,8 @@ func New(calledAs string, streams Streams) *cobra.Command {
 
 // commands makes the subcommands, in the order that help shows them.
 var commands = []func(*globals) *cobra.Command{
+	newInstallCommand,
+	newManifestCommand,
 	newCreateRemoteSecretCommand,
 	newExperimentalCommand,
 }

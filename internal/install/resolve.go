@@ -51,11 +51,8 @@ func Resolve(in Input) (Plan, error) {
 	}
 	plan := Plan{Profile: profile}
 	var typedDoc operator.IstioOperator
-	if err := convert(doc, &typedDoc); err != nil {
-		if len(problems) > 0 {
-			plan.Problems = problems
-			return plan, nil
-		}
+	// A field of the wrong type is among the problems and keeps its zero value; everything else is read.
+	if err := convert(doc, &typedDoc); err != nil && len(problems) == 0 {
 		return Plan{}, fmt.Errorf("could not unmarshal: %w", err)
 	}
 	plan.fill(typedDoc, in.Namespace)
@@ -101,21 +98,10 @@ func mergedDocument(in Input) (doc map[string]any, profile string, problems []op
 			return nil, "", nil, err
 		}
 	}
-	return doc, profile, withoutRepeats(problems, operator.Check(doc)), nil
-}
-
-// withoutRepeats adds those problems whose field was not reported yet.
-func withoutRepeats(problems, more []operator.Problem) []operator.Problem {
-	reported := map[string]bool{}
-	for _, p := range problems {
-		reported[p.Path] = true
+	if len(problems) == 0 {
+		problems = operator.Check(doc)
 	}
-	for _, p := range more {
-		if !reported[p.Path] {
-			problems = append(problems, p)
-		}
-	}
-	return problems
+	return doc, profile, problems, nil
 }
 
 func from(source string, problems []operator.Problem) []operator.Problem {

@@ -1,0 +1,349 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/charts"
+	"github.com/isthmus-mesh/isthmus/internal/install"
+	"github.com/isthmus-mesh/isthmus/internal/kube"
+)
+
+// documentFlags say which IstioOperator a command works on.
+type documentFlags struct {
+	files     []string
+	set       []string
+	manifests string
+	oldCharts string // the name that --manifests had before
+	revision  string
+	force     bool
+}
+
+func (f *documentFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&f.files, "filename", "f", nil, "IstioOperator file; may be repeated, later ones win; - is standard input")
+	flags.StringArrayVarP(&f.set, "set", "s", nil, "set a field, as path=value relative to spec; may be repeated")
+	flags.StringVarP(&f.manifests, "manifests", "d", "", "folder with charts and profiles to use instead of the built-in ones")
+	flags.StringVar(&f.oldCharts, "charts", "", "old name of --manifests")
+	_ = flags.MarkHidden("charts")
+	flags.StringVarP(&f.revision, "revision", "r", "", "revision of the control plane")
+	flags.BoolVar(&f.force, "force", false, "go on although the document has problems")
+}
+
+// installFlags are those of a command that changes a cluster by a document.
+type installFlags struct {
+	documentFlags
+	yes     bool
+	dryRun  bool
+	timeout time.Duration
+}
+
+func newInstallCommand(g *globals) *cobra.Command {
+	f := &installFlags{}
+	cmd := &cobra.Command{
+		Use:     "install",
+		Aliases: []string{"apply"},
+		Short:   "Install the mesh into a cluster, or change what is installed",
+		Example: `  isthmus install --context="${CTX_CLUSTER1}" -f cluster1.yaml
+  isthmus install --set profile=minimal -y`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runInstall(cmd.Context(), g, f) },
+	}
+	f.add(cmd)
+	flags := cmd.Flags()
+	flags.BoolVarP(&f.yes, "skip-confirmation", "y", false, "do not ask")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "let the API server check everything and store nothing")
+	flags.DurationVar(&f.timeout, "readiness-timeout", 5*time.Minute, "how long to wait for each component")
+	flags.Bool("verify", false, "accepted for compatibility: readiness is always waited for")
+	_ = flags.MarkHidden("verify")
+	return cmd
+}
+
+// noArguments refuses words that are no flags.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError(fmt.Errorf("unexpected argument %q for %q", args[0], cmd.CommandPath()))
+	}
+	return nil
+}
+
+func runInstall(ctx context.Context, g *globals, f *installFlags) error {
+	client, err := g.connect()
+	if err != nil {
+		return err
+	}
+	plan, parts, err := f.render(g)
+	if err != nil {
+		return err
+	}
+	question := fmt.Sprintf("This will install the Istio %s profile %q into the cluster. Proceed? (y/N) ", plan.Tag(), plan.Profile)
+	if !f.yes && !f.dryRun && !confirm(g.Streams, question) {
+		_, _ = fmt.Fprintln(g.Out, "Cancelled.")
+		return silent(1)
+	}
+	run := &installation{client: client, plan: plan, dryRun: f.dryRun, timeout: f.timeout, out: g.Out}
+	if err := run.everything(ctx, parts); err != nil {
+		return fmt.Errorf("failed to install manifests: %w", err)
+	}
+	return nil
+}
+
+// connect opens the cluster that the global flags name, and makes sure that it answers.
+func (g *globals) connect() (*kube.Client, error) {
+	client, err := kube.NewClient(kube.Access{Kubeconfig: g.kubeconfig, Context: g.context, Warnings: g.Err})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := client.ServerVersion(); err != nil {
+		return nil, err
+	}
+	return client, nil
+}
+
+// confirm asks until the answer is yes or no. The end of the input is a no.
+func confirm(s Streams, question string) bool {
+	answers := bufio.NewScanner(s.In)
+	for {
+		_, _ = fmt.Fprint(s.Out, question)
+		if !answers.Scan() {
+			_, _ = fmt.Fprintln(s.Out)
+			return false
+		}
+		switch strings.ToLower(strings.TrimSpace(answers.Text())) {
+		case "y", "yes":
+			return true
+		case "n", "no":
+			return false
+		}
+	}
+}
+
+// plan reads the files and resolves them. Problems go to standard error, all of them, and stop unless forced.
+func (f *documentFlags) plan(g *globals) (install.Plan, fs.FS, error) {
+	sources, err := readSources(f.files, g.In)
+	if err != nil {
+		return install.Plan{}, nil, err
+	}
+	set := f.set
+	if f.revision != "" {
+		set = append(append([]string(nil), set...), "revision="+f.revision)
+	}
+	chartFiles, profiles, err := f.charts()
+	if err != nil {
+		return install.Plan{}, nil, err
+	}
+	plan, err := install.Resolve(install.Input{
+		Files: sources, Set: set, Namespace: g.istioNamespace, Profiles: profiles, ProfileFile: os.ReadFile,
+	})
+	if err != nil {
+		return install.Plan{}, nil, err
+	}
+	for _, warning := range plan.Warnings {
+		_, _ = fmt.Fprintln(g.Err, "Warning:", warning)
+	}
+	if len(plan.Problems) > 0 {
+		if err := f.report(g, plan); err != nil {
+			return install.Plan{}, nil, err
+		}
+	}
+	if path := plan.Spec.InstallPackagePath; path != "" && f.manifests == "" {
+		chartFiles = os.DirFS(path)
+	}
+	return plan, chartFiles, nil
+}
+
+// report prints what is wrong with a document; it is an error unless --force was given.
+func (f *documentFlags) report(g *globals, plan install.Plan) error {
+	lines := make([]string, len(plan.Problems))
+	for i, problem := range plan.Problems {
+		lines[i] = problem.String()
+	}
+	if !f.force {
+		return fmt.Errorf("the configuration has %s; --force installs it nevertheless:\n  %s", count(len(lines), "problem"), strings.Join(lines, "\n  "))
+	}
+	for _, line := range lines {
+		_, _ = fmt.Fprintln(g.Err, "Warning:", line)
+	}
+	return nil
+}
+
+// charts is where charts and profiles come from: the binary, or a folder given by the user.
+func (f *documentFlags) charts() (chartFiles, profiles fs.FS, err error) {
+	dir := f.manifests
+	if dir == "" {
+		dir = f.oldCharts
+	}
+	chartFiles = charts.FS
+	if dir != "" {
+		if _, err := os.Stat(filepath.Join(dir, "istiod", "Chart.yaml")); err != nil {
+			return nil, nil, fmt.Errorf("--manifests %s: %w", dir, err)
+		}
+		chartFiles = os.DirFS(dir)
+	}
+	profiles, err = fs.Sub(charts.FS, "profiles")
+	if _, statErr := fs.Stat(chartFiles, "profiles/default.yaml"); statErr == nil {
+		profiles, err = fs.Sub(chartFiles, "profiles")
+	}
+	return chartFiles, profiles, err
+}
+
+// render is plan, and the objects that it makes.
+func (f *documentFlags) render(g *globals) (install.Plan, []install.Part, error) {
+	plan, chartFiles, err := f.plan(g)
+	if err != nil {
+		return plan, nil, err
+	}
+	parts, err := install.Render(chartFiles, plan)
+	return plan, parts, err
+}
+
+// readSources reads the files in their order; - is standard input.
+func readSources(files []string, stdin io.Reader) ([]install.Source, error) {
+	var sources []install.Source
+	for i, name := range files {
+		if name == "-" {
+			if i != len(files)-1 {
+				return nil, usageError(errors.New("-f - must be the last file"))
+			}
+			data, err := io.ReadAll(stdin)
+			if err != nil {
+				return nil, fmt.Errorf("read standard input: %w", err)
+			}
+			sources = append(sources, install.Source{Name: "standard input", Data: data})
+			continue
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, install.Source{Name: name, Data: data})
+	}
+	return sources, nil
+}
+
+// installation is one run of install against a cluster.
+type installation struct {
+	client  *kube.Client
+	plan    install.Plan
+	dryRun  bool
+	timeout time.Duration
+	out     io.Writer
+}
+
+// everything installs the parts in waves, base, istiod, gateways, each when the one before it works, then prunes.
+func (r *installation) everything(ctx context.Context, parts []install.Part) error {
+	if err := r.namespaces(ctx, parts); err != nil {
+		return err
+	}
+	for _, wave := range install.Waves(parts) {
+		r.say("- Processing resources for %s.", wave.Title)
+		if err := r.wave(ctx, wave); err != nil {
+			r.say("✘ %s encountered an error: %v", wave.Title, err)
+			return err
+		}
+		r.say("✔ %s installed", wave.Title)
+	}
+	if err := r.prune(ctx, parts); err != nil {
+		return err
+	}
+	if r.dryRun {
+		r.say("✔ Dry run complete: nothing was changed")
+		return nil
+	}
+	r.say("✔ Installation complete")
+	return nil
+}
+
+func (r *installation) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.out, format+"\n", args...)
+}
+
+// namespaces makes those that the parts stand in. The control plane's carries the network.
+func (r *installation) namespaces(ctx context.Context, parts []install.Part) error {
+	if r.dryRun {
+		return nil
+	}
+	for _, name := range install.Namespaces(r.plan, parts) {
+		network := ""
+		if name == r.plan.Namespace && install.HasControlPlane(parts) {
+			network = r.plan.Network
+		}
+		change, err := r.client.EnsureNamespace(ctx, name, network)
+		if err != nil {
+			return err
+		}
+		if change == kube.NamespaceLabelled {
+			r.say("- Namespace %s was there without a network: labelled topology.istio.io/network=%s", name, network)
+		}
+	}
+	return nil
+}
+
+// wave applies one wave and waits for it. Definitions come first: objects of the kinds that they define may follow.
+func (r *installation) wave(ctx context.Context, wave install.Wave) error {
+	definitions, others := install.SplitDefinitions(wave.Objects)
+	for _, objects := range [][]*unstructured.Unstructured{definitions, others} {
+		if len(objects) == 0 {
+			continue
+		}
+		if err := r.client.Apply(ctx, objects, r.dryRun); err != nil {
+			return err
+		}
+		if r.dryRun {
+			continue
+		}
+		err := r.client.Wait(ctx, objects, r.timeout, func(pending []kube.Pending) {
+			r.say("- Processing resources for %s. Waiting for %s", wave.Title, listed(pending))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listed names what is waited for: all of a few, the first of many.
+func listed(pending []kube.Pending) string {
+	const most = 4
+	var out []string
+	for i, p := range pending {
+		if i == most {
+			return fmt.Sprintf("%s and %d more", strings.Join(out, ", "), len(pending)-most)
+		}
+		out = append(out, p.String())
+	}
+	return strings.Join(out, ", ")
+}
+
+// prune removes what an earlier run of the same document made and this one did not.
+func (r *installation) prune(ctx context.Context, parts []install.Part) error {
+	found, err := r.client.Find(ctx, install.Kinds, install.MadeBy(r.plan))
+	if err != nil {
+		return err
+	}
+	stale := install.Stale(r.plan, parts, found)
+	if len(stale) == 0 {
+		return nil
+	}
+	r.say("- Pruning removed resources")
+	return r.client.Delete(ctx, stale, r.dryRun, func(ref install.Ref) { r.say("  Removed %s.", ref) })
+}
+
+// count writes a number and its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
