@@ -10,8 +10,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// recheck is how often the Secrets are read again without an event, for the case that a retry is due.
+// recheck is how often the informers of this package tell of every object again without a change.
 const recheck = 10 * time.Minute
+
+// retryAfter is when Secrets that could not be read, or were no good, are read again.
+const retryAfter = 15 * time.Second
 
 // Watch follows the Secrets and swaps a good new authority in until ctx ends. A control plane that runs self-signed takes a
 // cacerts up when it appears, with whatever root. A bad Secret is logged and changes nothing, and so does a deleted one: the
@@ -42,12 +45,17 @@ func (s Secrets) Watch(ctx context.Context, current *Current) error {
 		defer factory.Shutdown()
 	}
 	w := watcher{secrets: s, current: current}
+	var retry <-chan time.Time // nil unless the last reading failed
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-events:
-			w.reload(ctx)
+		case <-retry:
+		}
+		retry = nil
+		if !w.reload(ctx) {
+			retry = time.After(retryAfter)
 		}
 	}
 }
@@ -59,25 +67,25 @@ type watcher struct {
 	refused string // the last reason logged, so that a resync does not repeat it
 }
 
-// reload reads the Secrets and takes up what is good.
-func (w *watcher) reload(ctx context.Context) {
+// reload reads the Secrets and takes up what is good; false asks for another try without an event.
+func (w *watcher) reload(ctx context.Context) (settled bool) {
 	log := w.secrets.Log
 	authority, source, err := w.secrets.load(ctx)
 	switch {
 	case err != nil:
 		w.keep("certificate authority not changed", err.Error())
-		return
+		return false
 	case authority == nil:
 		w.keep("certificate authority not changed", "its secret is gone; put it back before the next restart")
-		return
+		return true
 	case source == SelfSigned && w.current.Source() == PluggedIn:
 		w.keep("certificate authority not changed", "secret cacerts is gone; put it back before the next restart")
-		return
+		return true
 	}
 	w.refused = ""
 	before := w.current.Roots()
 	if !w.current.Swap(authority, source) {
-		return
+		return true
 	}
 	rootChanged := !before.Equal(authority.Roots())
 	log.Info("certificate authority changed", "source", source, "root", authority.Roots().Fingerprint(), "rootChanged", rootChanged,
@@ -86,6 +94,7 @@ func (w *watcher) reload(ctx context.Context) {
 		log.Warn("the mesh root changed: workloads with certificates of the old root fail mutual TLS with new ones until they renew",
 			"old", before.Fingerprint(), "new", authority.Roots().Fingerprint())
 	}
+	return true
 }
 
 func (w *watcher) keep(event, reason string) {
