@@ -51,13 +51,10 @@ const (
 	bootstrapOverrideKey  = "sidecar.istio.io/bootstrapOverride"
 )
 
-// unsupported annotations change where traffic goes or what the proxy runs. A pod that has one is refused, as running
-// it without would not be what its owner asked for.
+// unsupported annotations change what the proxy runs. A pod that has one is refused, as running it without would not be
+// what its owner asked for.
 var unsupported = map[string]string{
-	excludeInterfacesKey:  "remove it; excludeOutboundPorts and excludeOutboundIPRanges can be used instead",
-	kubevirtInterfacesKey: "remove it; traffic of virtual machines behind the pod is not captured",
-	rerouteInterfacesKey:  "remove it; traffic of virtual machines behind the pod is not captured",
-	bootstrapOverrideKey:  "remove it; proxy.istio.io/config has the settings of the bootstrap",
+	bootstrapOverrideKey: "remove it; proxy.istio.io/config has the settings of the bootstrap",
 }
 
 const envoyLevels = "trace|debug|info|warning|warn|error|critical|off"
@@ -68,6 +65,7 @@ var (
 	agentLogLevel     = regexp.MustCompile(`^([a-zA-Z0-9_-]+:)?(none|fatal|error|warn|info|debug)(,[a-zA-Z0-9_-]+:(none|fatal|error|warn|info|debug))*$`)
 	imageType         = regexp.MustCompile(`^(default|distroless|debug)$`)
 	imageReference    = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$`)
+	interfaceName     = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,15}$`)
 	address           = regexp.MustCompile(`^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]+):[0-9]{1,5}$`)
 )
 
@@ -168,6 +166,10 @@ func (a *annotations) cidrs(key string, meshWide *string, everything bool) strin
 		fix += ", or * for all"
 	}
 	return a.list(key, meshWide, everything, isCIDR, fix)
+}
+
+func (a *annotations) interfaces(key string, meshWide *string) string {
+	return a.list(key, meshWide, false, interfaceName.MatchString, "use interface names such as net1,net2")
 }
 
 func isPort(s string) bool {

@@ -54,12 +54,17 @@ type proxyValues struct {
 	ReadinessInitialDelaySeconds int32                        `json:"readinessInitialDelaySeconds"`
 	ReadinessPeriodSeconds       int32                        `json:"readinessPeriodSeconds"`
 	ReadinessFailureThreshold    int32                        `json:"readinessFailureThreshold"`
-	IncludeIPRanges              *text                        `json:"includeIPRanges"`
-	ExcludeIPRanges              *text                        `json:"excludeIPRanges"`
-	IncludeInboundPorts          *text                        `json:"includeInboundPorts"`
-	ExcludeInboundPorts          *text                        `json:"excludeInboundPorts"`
-	IncludeOutboundPorts         *text                        `json:"includeOutboundPorts"`
-	ExcludeOutboundPorts         *text                        `json:"excludeOutboundPorts"`
+	StartupProbe                 struct {
+		Enabled          *bool  `json:"enabled"`
+		FailureThreshold *int32 `json:"failureThreshold"`
+	} `json:"startupProbe"`
+	ExcludeInterfaces    *text `json:"excludeInterfaces"`
+	IncludeIPRanges      *text `json:"includeIPRanges"`
+	ExcludeIPRanges      *text `json:"excludeIPRanges"`
+	IncludeInboundPorts  *text `json:"includeInboundPorts"`
+	ExcludeInboundPorts  *text `json:"excludeInboundPorts"`
+	IncludeOutboundPorts *text `json:"includeOutboundPorts"`
+	ExcludeOutboundPorts *text `json:"excludeOutboundPorts"`
 }
 
 // text is a string that may have been written without quotes where YAML makes a number of it: a tag, a port, a name.
@@ -100,6 +105,7 @@ func InputsFromConfig(valuesJSON, meshYAML []byte) (Inputs, error) {
 		Capture:           p.capture(),
 		StatusPort:        p.StatusPort,
 		Readiness:         Readiness{p.ReadinessInitialDelaySeconds, p.ReadinessPeriodSeconds, p.ReadinessFailureThreshold},
+		StartupTries:      p.StartupProbe.FailureThreshold,
 		Resources:         p.Resources,
 		ProxyConfig:       mesh.GetDefaultConfig(),
 		KeepAppProbes:     isFalse(v.Webhook.RewriteAppHTTPProbe),
@@ -109,6 +115,9 @@ func InputsFromConfig(valuesJSON, meshYAML []byte) (Inputs, error) {
 			Disabled: p.AutoInject == "disabled", Revision: string(v.Revision),
 			NeverInject: v.Webhook.NeverInjectSelector, AlwaysInject: v.Webhook.AlwaysInjectSelector,
 		},
+	}
+	if isFalse(p.StartupProbe.Enabled) {
+		in.StartupTries = new(int32(0))
 	}
 	if in.MeshID == "" {
 		in.MeshID = mesh.GetDefaultConfig().GetMeshId()
@@ -121,6 +130,7 @@ func (p proxyValues) capture() Capture {
 		IncludeOutboundCIDRs: (*string)(p.IncludeIPRanges), ExcludeOutboundCIDRs: (*string)(p.ExcludeIPRanges),
 		IncludeInboundPorts: (*string)(p.IncludeInboundPorts), ExcludeInboundPorts: (*string)(p.ExcludeInboundPorts),
 		IncludeOutboundPorts: (*string)(p.IncludeOutboundPorts), ExcludeOutboundPorts: (*string)(p.ExcludeOutboundPorts),
+		ExcludeInterfaces: (*string)(p.ExcludeInterfaces),
 	}
 }
 

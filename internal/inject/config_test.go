@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -80,6 +81,27 @@ func TestChartValuesAndMeshConfigReachThePod(t *testing.T) {
 	}
 	if cpu := proxy.Resources.Requests.Cpu().String(); cpu != "7m" || len(proxy.Resources.Limits) != 0 {
 		t.Errorf("resources %v", proxy.Resources)
+	}
+}
+
+// The chart is the other side of InputsFromConfig; its values as they stand must be taken.
+func TestTheChartsOwnValuesAreTaken(t *testing.T) {
+	t.Parallel()
+	chart, err := os.ReadFile("../../charts/istiod/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := InputsFromConfig(chart, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.Image != "proxy" || *in.StatusPort != 15020 || *in.StartupTries != 600 || in.Resources.Limits.Memory().String() != "1Gi" {
+		t.Errorf("inputs %+v", in)
+	}
+	pod, _ := injected(t, plainPod(map[string]string{includeOutPortsKey: "*", includeOutRangesKey: "", excludeInterfacesKey: "net1"}), in)
+	capture := strings.Join(pod.Spec.InitContainers[0].Args, " ")
+	if !strings.HasPrefix(capture, "capture -p 15001 -z 15006 -u 1337 -m REDIRECT -i * -x  -b * -d 15090,15021,15020 -c net1") {
+		t.Errorf("capture args %s", capture)
 	}
 }
 

@@ -34,11 +34,12 @@ type Inputs struct {
 	ComponentLogLevel string // Envoy's; default "misc:error"
 	AgentLogLevel     string // default "default:info"
 
-	Capture     Capture
-	StatusPort  *int32 // the agent's port; nil is 15020, 0 turns probes and metrics off
-	Readiness   Readiness
-	Resources   *corev1.ResourceRequirements // nil: 100m and 128Mi asked, 2 CPUs and 1Gi allowed
-	ProxyConfig *meshconfig.ProxyConfig      // the mesh's defaultConfig; nil is empty
+	Capture      Capture
+	StatusPort   *int32 // the agent's port; nil is 15020, 0 turns probes and metrics off
+	Readiness    Readiness
+	StartupTries *int32                       // seconds that a sidecar may take to start; nil is 600, 0 is no startup probe
+	Resources    *corev1.ResourceRequirements // nil: 100m and 128Mi asked, 2 CPUs and 1Gi allowed
+	ProxyConfig  *meshconfig.ProxyConfig      // the mesh's defaultConfig; nil is empty
 
 	NativeSidecar     bool // every node that the pod may land on knows restartable init containers
 	KeepAppProbes     bool // leave the application's probes as they are
@@ -57,6 +58,7 @@ type Capture struct {
 	IncludeOutboundCIDRs, ExcludeOutboundCIDRs *string
 	IncludeInboundPorts, ExcludeInboundPorts   *string
 	IncludeOutboundPorts, ExcludeOutboundPorts *string
+	ExcludeInterfaces                          *string // nothing that comes in or goes out there is captured
 }
 
 // Readiness is the timing of the proxy's readiness probe. Zero fields take the template's defaults.
@@ -79,8 +81,10 @@ func (in Inputs) withDefaults() Inputs {
 	fill(&in.ComponentLogLevel, "misc:error")
 	fill(&in.AgentLogLevel, "default:info")
 	if in.StatusPort == nil {
-		port := int32(15020)
-		in.StatusPort = &port
+		in.StatusPort = new(int32(15020))
+	}
+	if in.StartupTries == nil {
+		in.StartupTries = new(int32(600))
 	}
 	if in.Resources == nil {
 		in.Resources = defaultResources()

@@ -35,8 +35,8 @@ func proxyContainer(pod *corev1.Pod, in Inputs, s settings) corev1.Container {
 		return c
 	}
 	c.ReadinessProbe = readyProbe(s.readiness)
-	if s.template == TemplateSidecar {
-		c.StartupProbe = readyProbe(Readiness{PeriodSeconds: 1, FailureThreshold: 600})
+	if s.template == TemplateSidecar && *in.StartupTries > 0 {
+		c.StartupProbe = readyProbe(Readiness{PeriodSeconds: 1, FailureThreshold: *in.StartupTries})
 	}
 	return c
 }
@@ -103,6 +103,12 @@ func captureContainer(in Inputs, s settings) corev1.Container {
 	}
 	if s.capture.excludeOutbound != "" {
 		args = append(args, "-o", s.capture.excludeOutbound)
+	}
+	if s.capture.virtualInterfaces != "" {
+		args = append(args, "-k", s.capture.virtualInterfaces)
+	}
+	if s.capture.excludeInterfaces != "" {
+		args = append(args, "-c", s.capture.excludeInterfaces)
 	}
 	if s.capturesDNS() {
 		args = append(args, "--capture-dns")

@@ -47,6 +47,8 @@ type captured struct {
 	includeCIDRs, excludeCIDRs       string
 	includeInbound, excludeInbound   string
 	includeOutbound, excludeOutbound string
+	virtualInterfaces                string
+	excludeInterfaces                string
 }
 
 func (s settings) captures() bool { return s.template == TemplateSidecar && s.mode == modeRedirect }
@@ -186,14 +188,20 @@ func (a *annotations) captured(mesh Capture, statusPort int32) captured {
 			excluded = append(excluded, port)
 		}
 	}
-	return captured{
-		includeCIDRs:    a.cidrs(includeOutRangesKey, mesh.IncludeOutboundCIDRs, true),
-		excludeCIDRs:    a.cidrs(excludeOutRangesKey, mesh.ExcludeOutboundCIDRs, false),
-		includeInbound:  a.ports(includeInPortsKey, mesh.IncludeInboundPorts, true),
-		excludeInbound:  strings.Join(excluded, ","),
-		includeOutbound: a.ports(includeOutPortsKey, orEmpty(mesh.IncludeOutboundPorts), true),
-		excludeOutbound: a.ports(excludeOutPortsKey, mesh.ExcludeOutboundPorts, false),
+	c := captured{
+		includeCIDRs:      a.cidrs(includeOutRangesKey, mesh.IncludeOutboundCIDRs, true),
+		excludeCIDRs:      a.cidrs(excludeOutRangesKey, mesh.ExcludeOutboundCIDRs, false),
+		includeInbound:    a.ports(includeInPortsKey, mesh.IncludeInboundPorts, true),
+		excludeInbound:    strings.Join(excluded, ","),
+		includeOutbound:   a.ports(includeOutPortsKey, orEmpty(mesh.IncludeOutboundPorts), true),
+		excludeOutbound:   a.ports(excludeOutPortsKey, mesh.ExcludeOutboundPorts, false),
+		virtualInterfaces: firstOf(a.interfaces(rerouteInterfacesKey, nil), a.interfaces(kubevirtInterfacesKey, nil)),
+		excludeInterfaces: a.interfaces(excludeInterfacesKey, mesh.ExcludeInterfaces),
 	}
+	if c.includeOutbound == "*" { // every port of every address
+		c.includeCIDRs, c.includeOutbound = "*", ""
+	}
+	return c
 }
 
 // readiness has no startup probe to lean on in a gateway, so there it asks often from the beginning, and gives up
