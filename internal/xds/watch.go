@@ -148,7 +148,7 @@ func (w *watch) refuse(why string) (again names) {
 	for _, resources := range w.flight {
 		for _, r := range resources {
 			all = append(all, r.Name)
-			if strings.Contains(why, r.Name) {
+			if mentions(why, r.Name) {
 				bad = append(bad, r.Name)
 			}
 		}
@@ -158,6 +158,25 @@ func (w *watch) refuse(why string) (again names) {
 		return nil
 	}
 	return w.rejected.without(newNames(bad))
+}
+
+// mentions says whether a text holds a name that is not a piece of a longer one.
+func mentions(text, name string) bool {
+	inName := func(b byte) bool {
+		return b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b == '-' || b == '_'
+	}
+	for at := 0; name != ""; {
+		i := strings.Index(text[at:], name)
+		if i < 0 {
+			return false
+		}
+		begin, end := at+i, at+i+len(name)
+		if (begin == 0 || !inName(text[begin-1])) && (end == len(text) || !inName(text[end])) {
+			return true
+		}
+		at = begin + 1
+	}
+	return false
 }
 
 // share replaces names by those of a batch if they are the same, so that streams of a class keep one copy.
