@@ -13,7 +13,8 @@ var takenFromAnnotations = []string{
 	imageTypeKey, cpuKey, cpuLimitKey, memoryKey, memoryLimitKey, logLevelKey, componentLogLevelKey, agentLogLevelKey,
 	netBindKey, rewriteProbesKey, userVolumeKey, userVolumeMountKey, statusPortKey, initialDelayKey, periodKey,
 	failureThresholdKey, mergeMetricsKey, scrapeTargetsKey, includeInPortsKey, excludeInPortsKey, includeOutPortsKey,
-	excludeOutPortsKey, includeOutRangesKey, excludeOutRangesKey,
+	excludeOutPortsKey, includeOutRangesKey, excludeOutRangesKey, excludeInterfacesKey, kubevirtInterfacesKey,
+	rerouteInterfacesKey, bootstrapOverrideKey,
 }
 
 // FuzzHostileAnnotations holds injection to its promise: whatever an annotation says, the pod gets no privilege, no

@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -65,9 +66,9 @@ func proxyLifecycle(s settings) *corev1.Lifecycle {
 		return &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: command}}
 	}
 	switch {
-	case s.native:
-		return &corev1.Lifecycle{PreStop: run("pilot-agent", "request", "--debug-port=15020", "POST", "drain")}
-	case s.holdsApplication():
+	case s.native && s.statusPort != 0:
+		return &corev1.Lifecycle{PreStop: run("pilot-agent", "request", "--debug-port="+strconv.Itoa(int(s.statusPort)), "POST", "drain")}
+	case s.holdsApplication() && !s.native && s.statusPort != 0:
 		return &corev1.Lifecycle{PostStart: run("pilot-agent", "wait")}
 	}
 	return nil

@@ -233,8 +233,10 @@ func (a *annotations) resources(mesh *corev1.ResourceRequirements) corev1.Resour
 		list corev1.ResourceList
 		name corev1.ResourceName
 	}{
-		{cpuKey, own.Requests, corev1.ResourceCPU}, {memoryKey, own.Requests, corev1.ResourceMemory},
-		{cpuLimitKey, own.Limits, corev1.ResourceCPU}, {memoryLimitKey, own.Limits, corev1.ResourceMemory},
+		{cpuKey, own.Requests, corev1.ResourceCPU},
+		{memoryKey, own.Requests, corev1.ResourceMemory},
+		{cpuLimitKey, own.Limits, corev1.ResourceCPU},
+		{memoryLimitKey, own.Limits, corev1.ResourceMemory},
 	} {
 		if q, said := a.quantity(from.key); said {
 			from.list[from.name] = q
