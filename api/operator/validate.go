@@ -86,11 +86,10 @@ func (v *validator) gateways(path string, gateways []Gateway) {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if g.Name == "" {
 			v.add(at+".name", "is missing", "every gateway needs a name")
-			continue
 		}
 		v.name(at+".name", g.Name)
 		v.name(at+".namespace", g.Namespace)
-		if key := g.Namespace + "/" + g.Name; seen[key] {
+		if key := g.Namespace + "/" + g.Name; g.Name != "" && seen[key] {
 			v.add(at+".name", fmt.Sprintf("%q is there twice", g.Name), "")
 		} else {
 			seen[key] = true

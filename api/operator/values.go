@@ -54,7 +54,7 @@ type Global struct {
 	ExternalIstiod             *bool                `json:"externalIstiod,omitempty" unsupported:"a control plane outside of the cluster is not yet supported"`
 	CentralIstiod              *bool                `json:"centralIstiod,omitempty" unsupported:"a control plane outside of the cluster is not yet supported"`
 	ConfigCluster              *bool                `json:"configCluster,omitempty" unsupported:"a control plane outside of the cluster is not yet supported"`
-	MeshExpansion              Unsupported          `json:"meshExpansion,omitempty" unsupported:"not yet supported"`
+	MeshExpansion              Unsupported          `json:"meshExpansion,omitempty" unsupported:"opening istiod to other clusters through the ingress gateway comes later"`
 	ControlPlaneSecurity       *bool                `json:"controlPlaneSecurityEnabled,omitempty"` // always on
 }
 
@@ -103,7 +103,7 @@ type Proxy struct {
 	Resources                    *corev1.ResourceRequirements `json:"resources,omitempty"`
 	Lifecycle                    *corev1.Lifecycle            `json:"lifecycle,omitempty"`
 	Tracer                       string                       `json:"tracer,omitempty" unsupported:"use meshConfig.extensionProviders"`
-	EnableCoreDump               *bool                        `json:"enableCoreDump,omitempty" unsupported:"not yet supported"`
+	EnableCoreDump               *bool                        `json:"enableCoreDump,omitempty" unsupported:"core dumps are set up on the node"`
 }
 
 // StartupProbe of injected proxies.

@@ -170,7 +170,7 @@ func (f *documentFlags) report(g *globals, plan install.Plan) error {
 		lines[i] = problem.String()
 	}
 	if !f.force {
-		return fmt.Errorf("the configuration has %s; --force installs it nevertheless:\n  %s", count(len(lines), "problem"), strings.Join(lines, "\n  "))
+		return fmt.Errorf("the configuration has %s; --force installs it nevertheless:\n  %s", count(len(lines), "problem", "problems"), strings.Join(lines, "\n  "))
 	}
 	for _, line := range lines {
 		_, _ = fmt.Fprintln(g.Err, "Warning:", line)
@@ -315,15 +315,11 @@ func (r *installation) wave(ctx context.Context, wave install.Wave) error {
 
 // listed names what is waited for: all of a few, the first of many.
 func listed(pending []kube.Pending) string {
-	const most = 4
-	var out []string
+	names := make([]string, len(pending))
 	for i, p := range pending {
-		if i == most {
-			return fmt.Sprintf("%s and %d more", strings.Join(out, ", "), len(pending)-most)
-		}
-		out = append(out, p.String())
+		names[i] = p.String()
 	}
-	return strings.Join(out, ", ")
+	return firstOf(names, 4)
 }
 
 // prune removes what an earlier run of the same document made and this one did not.
@@ -338,12 +334,4 @@ func (r *installation) prune(ctx context.Context, parts []install.Part) error {
 	}
 	r.say("- Pruning removed resources")
 	return r.client.Delete(ctx, stale, r.dryRun, func(ref install.Ref) { r.say("  Removed %s.", ref) })
-}
-
-// count writes a number and its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

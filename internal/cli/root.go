@@ -58,6 +58,8 @@ func New(calledAs string, streams Streams) *cobra.Command {
 var commands = []func(*globals) *cobra.Command{
 	newInstallCommand,
 	newManifestCommand,
+	newUninstallCommand,
+	newVersionCommand,
 	newCreateRemoteSecretCommand,
 	newExperimentalCommand,
 }

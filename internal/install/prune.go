@@ -15,12 +15,12 @@ type Ref struct {
 	Name      string
 }
 
-// String is the object as kind/namespace/name.
+// String is the object as Kind/name.namespace.
 func (r Ref) String() string {
 	if r.Namespace == "" {
 		return fmt.Sprintf("%s/%s", r.Kind, r.Name)
 	}
-	return fmt.Sprintf("%s/%s/%s", r.Kind, r.Namespace, r.Name)
+	return fmt.Sprintf("%s/%s.%s", r.Kind, r.Name, r.Namespace)
 }
 
 // Found is an object that carries the label of a component.
@@ -57,12 +57,7 @@ func Stale(p Plan, parts []Part, inCluster []Found) []Ref {
 	if p.Name == "" && p.Profile == "empty" {
 		return nil
 	}
-	made := map[Ref]bool{}
-	for _, part := range parts {
-		for _, o := range part.Objects {
-			made[Ref{o.GroupVersionKind(), o.GetNamespace(), o.GetName()}] = true
-		}
-	}
+	made := madeBy(parts)
 	var stale []Ref
 	for _, f := range inCluster {
 		ours := f.Labels[label.Owner] == p.Name && f.Labels[label.Revision] == p.RevisionLabel() &&
@@ -72,4 +67,39 @@ func Stale(p Plan, parts []Part, inCluster []Found) []Ref {
 		}
 	}
 	return stale
+}
+
+// Installed picks, of the objects in the cluster, those that the document makes, but for the component Base: other control
+// planes may share it.
+func Installed(p Plan, parts []Part, inCluster []Found) []Ref {
+	made := madeBy(parts)
+	var out []Ref
+	for _, f := range inCluster {
+		if made[f.Ref] && f.Labels[label.Component] != Base && f.Labels[label.Owner] == p.Name {
+			out = append(out, f.Ref)
+		}
+	}
+	return out
+}
+
+// OfRevision picks everything of a revision but the component Base.
+func OfRevision(revision string, inCluster []Found) []Ref {
+	var out []Ref
+	for _, f := range inCluster {
+		if f.Labels[label.Revision] == revision && f.Labels[label.Component] != Base {
+			out = append(out, f.Ref)
+		}
+	}
+	return out
+}
+
+// madeBy is the set of objects of the parts.
+func madeBy(parts []Part) map[Ref]bool {
+	made := map[Ref]bool{}
+	for _, part := range parts {
+		for _, o := range part.Objects {
+			made[Ref{o.GroupVersionKind(), o.GetNamespace(), o.GetName()}] = true
+		}
+	}
+	return made
 }
