@@ -12,6 +12,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/isthmus-mesh/isthmus/internal/translate"
@@ -35,6 +36,12 @@ func newHolder() *holder {
 
 func (h *holder) upstreamNames() []string {
 	return slices.Sorted(maps.Keys(h.has[typeCluster]))
+}
+
+// watches says whether a proxy takes in a resource: endpoints only of upstreams that it has.
+func (h *holder) watches(typeURL, name string) bool {
+	_, ok := h.has[typeCluster][name]
+	return ok || typeURL != typeEndpoint
 }
 
 // delta plays one stream of the incremental protocol until it ends.
@@ -71,6 +78,9 @@ func (h *holder) delta(ctx context.Context, m *mesh) error {
 		}
 		h.mu.Lock()
 		for _, res := range r.GetResources() {
+			if !h.watches(r.GetTypeUrl(), res.GetName()) {
+				continue // it was on its way when the name was dropped
+			}
 			h.has[r.GetTypeUrl()][res.GetName()] = string(res.GetResource().GetValue())
 			h.versions[r.GetTypeUrl()][res.GetName()] = res.GetVersion()
 		}
@@ -150,7 +160,7 @@ func (h *holder) world(ctx context.Context, m *mesh, t *testing.T) error {
 		for _, res := range r.GetResources() {
 			name := resourceName(t, res.GetTypeUrl(), res.GetValue())
 			h.has[r.GetTypeUrl()][name] = string(res.GetValue())
-			if isEmpty(res.GetTypeUrl(), res.GetValue(), name) {
+			if isEmpty(res.GetTypeUrl(), res.GetValue(), name) || !h.watches(r.GetTypeUrl(), name) {
 				delete(h.has[r.GetTypeUrl()], name)
 			}
 		}
@@ -169,7 +179,10 @@ func (h *holder) world(ctx context.Context, m *mesh, t *testing.T) error {
 
 func isEmpty(typeURL string, body []byte, name string) bool {
 	var m proto.Message = &routev3.RouteConfiguration{Name: name}
-	if typeURL == typeEndpoint {
+	switch typeURL {
+	case typeCluster, typeListener:
+		return false
+	case typeEndpoint:
 		m = &endpointv3.ClusterLoadAssignment{ClusterName: name}
 	}
 	empty, err := proto.Marshal(m)
@@ -258,12 +271,7 @@ func TestBothProtocolsConverge(t *testing.T) {
 					cancel()
 				} else {
 					for name, h := range map[string]*holder{"delta": delta, "world": sotw} {
-						want := m.world.due(name)
-						eventually(t, fmt.Sprintf("round %d: %s holds what it should", round, name), func() bool {
-							h.mu.Lock()
-							defer h.mu.Unlock()
-							return maps.EqualFunc(h.has, want, maps.Equal[map[string]string, map[string]string])
-						})
+						h.await(t, fmt.Sprintf("round %d: %s", round, name), m.world.due(name))
 					}
 					cancel()
 				}
@@ -271,4 +279,20 @@ func TestBothProtocolsConverge(t *testing.T) {
 			}
 		})
 	}
+}
+
+func (h *holder) await(t *testing.T, what string, want map[string]map[string]string) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			t.Logf("-want +got:\n%s", cmp.Diff(want, h.has))
+		}
+	}()
+	eventually(t, what+" holds what it should", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return maps.EqualFunc(h.has, want, maps.Equal[map[string]string, map[string]string])
+	})
 }

@@ -15,14 +15,13 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
-
-	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 
 	"github.com/isthmus-mesh/isthmus/internal/model"
 	"github.com/isthmus-mesh/isthmus/internal/translate"
@@ -106,7 +105,7 @@ func set(part view.Part, content map[string]int) *translate.Set {
 	return translate.NewSet(messages)
 }
 
-// sharded spreads content over shards of ten.
+// sharded makes a set of n resources in shards of fifty.
 func sharded(part view.Part, n int) *translate.Set {
 	s := &translate.Set{Shards: map[string]*translate.Shard{}}
 	for i := 0; i < n; i += 50 {

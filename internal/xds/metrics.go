@@ -165,9 +165,7 @@ func (m *metrics) connected(version string, by int) {
 	m.proxies.WithLabelValues(version).Set(float64(m.versions[version]))
 }
 
-// converged notes that a stream has been sent a publication. One that came after it says nothing about changes.
-func (m *metrics) converged(published, connected time.Time) {
-	if connected.Before(published) {
-		m.convergence.Observe(time.Since(published).Seconds())
-	}
+// converged notes that a stream has been sent what a publication changed.
+func (m *metrics) converged(published time.Time) {
+	m.convergence.Observe(time.Since(published).Seconds())
 }

@@ -18,7 +18,7 @@ import (
 // push is not answered yet waits, unless the proxy asked for something. Listeners and routes wait for upstreams, so
 // that nothing is routed to an upstream that the proxy does not know yet.
 func (c *conn) push() error {
-	held, sent := false, false
+	held, caughtUp := false, false
 	for _, w := range c.watches {
 		if w.seq == c.current.seq && len(w.owed) == 0 && !w.asked {
 			continue
@@ -28,14 +28,15 @@ func (c *conn) push() error {
 			held = held || w.typeURL == typeCluster && c.lags(w)
 			continue
 		}
-		did, err := c.pushType(w)
+		lagged := !w.fresh && w.seq != c.current.seq
+		sent, err := c.pushType(w)
 		if err != nil {
 			return err
 		}
-		sent = sent || did
+		caughtUp = caughtUp || sent && lagged
 	}
-	if sent {
-		c.server.metrics.converged(c.current.at, c.connected)
+	if caughtUp {
+		c.server.metrics.converged(c.current.at)
 	}
 	return nil
 }
