@@ -8,16 +8,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
+	"github.com/isthmus-mesh/isthmus/api/label"
 	"github.com/isthmus-mesh/isthmus/internal/model"
 )
 
-// Labels that Istio gave a meaning to.
 const (
-	networkLabel     = "topology.istio.io/network"
-	subzoneLabel     = "topology.istio.io/subzone"
-	gatewayPortLabel = "networking.istio.io/gatewayPort"
-	localityLabel    = "istio-locality"
-	tlsModeLabel     = "security.istio.io/tlsMode"
+	// localityLabel on a pod: where it runs, when its node does not know.
+	localityLabel = "istio-locality"
 
 	// mcsLabel marks slices that a multi-cluster controller copied from other clusters; their endpoints come from there.
 	mcsLabel = "multicluster.kubernetes.io/service-name"
@@ -28,7 +25,7 @@ const (
 
 // NamespaceFrom trims a Namespace.
 func NamespaceFrom(n *corev1.Namespace) *Namespace {
-	return &Namespace{Name: n.Name, Network: model.Network(n.Labels[networkLabel])}
+	return &Namespace{Name: n.Name, Network: model.Network(n.Labels[label.Network])}
 }
 
 // NodeFrom trims a Node.
@@ -36,7 +33,7 @@ func NodeFrom(n *corev1.Node) *Node {
 	return &Node{Name: n.Name, Locality: model.Locality{
 		Region:  cmp.Or(n.Labels[corev1.LabelTopologyRegion], n.Labels[corev1.LabelFailureDomainBetaRegion]),
 		Zone:    cmp.Or(n.Labels[corev1.LabelTopologyZone], n.Labels[corev1.LabelFailureDomainBetaZone]),
-		Subzone: n.Labels[subzoneLabel],
+		Subzone: n.Labels[label.Subzone],
 	}}
 }
 
@@ -47,7 +44,7 @@ func ServiceFrom(s *corev1.Service) *Service {
 		Created:         s.CreationTimestamp.UTC(),
 		PublishNotReady: s.Spec.PublishNotReadyAddresses,
 		Outside:         outsideAddresses(s),
-		Gateway:         model.Network(s.Labels[networkLabel]),
+		Gateway:         model.Network(s.Labels[label.Network]),
 	}
 	switch {
 	case s.Spec.Type == corev1.ServiceTypeExternalName:
@@ -69,7 +66,7 @@ func ServiceFrom(s *corev1.Service) *Service {
 	}
 	if out.Gateway != "" {
 		out.GatewayPort = defaultGatewayPort
-		if port, err := strconv.ParseUint(s.Labels[gatewayPortLabel], 10, 16); err == nil {
+		if port, err := strconv.ParseUint(s.Labels[label.GatewayPort], 10, 16); err == nil {
 			out.GatewayPort = uint16(port)
 		}
 	}

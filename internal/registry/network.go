@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/isthmus-mesh/isthmus/api/label"
 	"github.com/isthmus-mesh/isthmus/internal/model"
 )
 
@@ -41,7 +42,7 @@ func hasRegistry(setting model.NetworkSetting, c model.Cluster, mesh *model.Mesh
 // networkOf decides the network of an endpoint. Pod is nil for one that is no pod.
 func (b *builder) networkOf(c *cluster, pod *Pod, address netip.Addr) model.Network {
 	if pod != nil {
-		if n := pod.Labels[networkLabel]; n != "" {
+		if n := pod.Labels[label.Network]; n != "" {
 			return model.Network(n)
 		}
 	}
@@ -117,7 +118,7 @@ func (b *builder) networkGateways(namespaces map[string]*built) (gateways []mode
 func (s *Service) cannotEnter() string {
 	if _, ok := s.port(s.GatewayPort); !ok {
 		return fmt.Sprintf("is labelled as gateway of network %s but has no port %d: add it, or name another with label %s",
-			s.Gateway, s.GatewayPort, gatewayPortLabel)
+			s.Gateway, s.GatewayPort, label.GatewayPort)
 	}
 	if len(s.Outside) == 0 {
 		return fmt.Sprintf("is labelled as gateway of network %s but has no address outside its cluster yet: "+

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"slices"
 
 	"github.com/isthmus-mesh/isthmus/internal/model"
 )
@@ -88,6 +89,15 @@ func (o *Objects) Replace(kind Kind, objects []Object) *Objects {
 		}
 	}
 	return o.Without(gone...).With(objects...)
+}
+
+// Adopt gives Objects with the content of now. What is equal in both keeps the pointers of o, so that a second look at the
+// same cluster changes nothing.
+func (o *Objects) Adopt(now *Objects) *Objects {
+	for kind := range Kind(kinds) {
+		o = o.Replace(kind, slices.Collect(now.All(kind)))
+	}
+	return o
 }
 
 // All gives every object of a kind, in no order.

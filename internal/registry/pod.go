@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/isthmus-mesh/isthmus/api/label"
 	"github.com/isthmus-mesh/isthmus/internal/model"
 )
 
@@ -67,15 +68,15 @@ func cronJobName(job string) string {
 // canonicalName is what the pod's workload is called in metrics
 // (https://istio.io/latest/docs/ops/configuration/mesh/canonical-service/ gives the order of the labels).
 func (p *Pod) canonicalName() string {
-	return cmp.Or(p.Labels["service.istio.io/canonical-name"], p.Labels["app.kubernetes.io/name"], p.Labels["app"], p.Workload)
+	return cmp.Or(p.Labels[label.CanonicalName], p.Labels["app.kubernetes.io/name"], p.Labels["app"], p.Workload)
 }
 
 func (p *Pod) canonicalRevision() string {
-	return cmp.Or(p.Labels["service.istio.io/canonical-revision"], p.Labels["app.kubernetes.io/version"], p.Labels["version"], "latest")
+	return cmp.Or(p.Labels[label.CanonicalRevision], p.Labels["app.kubernetes.io/version"], p.Labels["version"], "latest")
 }
 
 // mtls says whether a proxy in the pod takes mutual TLS.
-func (p *Pod) mtls() bool { return p.Labels[tlsModeLabel] == "istio" }
+func (p *Pod) mtls() bool { return p.Labels[label.TLSMode] == "istio" }
 
 // locality is where the pod runs: what its label says, in which dots stand for slashes, else that of its node.
 func (p *Pod) locality(o *Objects) model.Locality {
