@@ -56,6 +56,7 @@ func New(calledAs string, streams Streams) *cobra.Command {
 
 // commands makes the subcommands, in the order that help shows them.
 var commands = []func(*globals) *cobra.Command{
+	newCertCommand,
 	newInstallCommand,
 	newManifestCommand,
 	newUninstallCommand,
