@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ func script(t *testing.T, env []string, file string, args ...string) (stdout, st
 	}
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), path, args...)
-	cmd.Env = append(env, "PATH="+os.Getenv("PATH"))
+	cmd.Env = slices.Concat(env, []string{"PATH=" + os.Getenv("PATH")})
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
 	if err != nil && cmd.ProcessState.ExitCode() != 1 {

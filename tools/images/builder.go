@@ -88,7 +88,13 @@ func unpackDebian(ctx context.Context, dir, pkg string) error {
 		return err
 	}
 	if _, err := output(ctx, dir, "apt-get", "download", "-q", pkg); err != nil {
-		return err
+		// A fresh machine may not know its distribution's packages yet; learning them takes root.
+		if _, updateErr := output(ctx, dir, "apt-get", "update", "-q"); updateErr != nil {
+			return errors.Join(err, updateErr)
+		}
+		if _, err := output(ctx, dir, "apt-get", "download", "-q", pkg); err != nil {
+			return err
+		}
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.deb"))
 	if err != nil || len(files) != 1 {

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
@@ -12,22 +13,43 @@ import (
 	"time"
 )
 
+// linger is how long the server goes on after it has been told to stop: other proxies need a moment to hear that its
+// address is gone.
+const linger = 3 * time.Second
+
 func main() {
 	version, ok := os.LookupEnv("SERVICE_VERSION")
 	if !ok {
 		version = "unknown"
 	}
-	server := &http.Server{Addr: ":5000", Handler: handler(version, os.Getenv("HOSTNAME")), ReadHeaderTimeout: 10 * time.Second}
-	stopped := make(chan os.Signal, 1)
-	signal.Notify(stopped, os.Interrupt, syscall.SIGTERM)
+	told, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server := &http.Server{
+		Addr: ":5000", Handler: untilTold(told, handler(version, os.Getenv("HOSTNAME"))), ReadHeaderTimeout: 10 * time.Second,
+	}
+	stopped := make(chan error, 1)
 	go func() {
-		<-stopped
-		server.Close()
+		<-told.Done()
+		<-time.After(linger)
+		stopped <- server.Shutdown(context.Background())
 	}()
 	log.Printf("helloworld %s listens on %s", version, server.Addr)
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		log.Fatal(err)
 	}
+	if err := <-stopped; err != nil {
+		log.Fatal(err)
+	}
+}
+
+// untilTold keeps connections open until the server is told to stop. From then on every answer is its connection's last.
+func untilTold(told context.Context, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if told.Err() != nil {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // handler answers as the sample of Istio does, so that its guides read the same.

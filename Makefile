@@ -1,0 +1,141 @@
+# `make help` lists what there is to make. Nothing here needs Docker.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SUFFIXES:
+
+GO      ?= go
+VERSION ?= $(shell sed -n 's/^var Version = "\(.*\)"/\1/p' internal/version/version.go)
+LDFLAGS := -s -w -X github.com/isthmus-mesh/isthmus/internal/version.Version=$(VERSION)
+GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
+
+# The folder of guides that the tests run word for word. Empty: they are left out, which is said. Set but missing: red.
+GUIDES ?=
+export GUIDES
+
+# Packages of the rings. What is in none of the others is ring 1.
+RING2 := ./internal/golden/...
+RING3 := ./internal/meshtest/...
+RING4 := ./e2e/...
+RING1  = $(shell $(GO) list ./... | grep -v -E '/(internal/golden|internal/meshtest|e2e)(/|$$)')
+
+# The lab's clusters are real and slow to make: ring 4 builds only with this tag.
+LAB_TAG := lab
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+## ---- build
+
+.PHONY: build
+build: generate lab-binaries ## bin/: isthmus, istioctl (the same), istiod, agent, isthmus-lab, kubectl
+	$(GOBUILD) -o bin/ ./cmd/isthmus ./cmd/istiod ./cmd/agent
+	ln -f bin/isthmus bin/istioctl
+
+.PHONY: generate
+generate: ## the files that come out of other modules: the CRDs of the base chart
+	$(GO) generate ./charts
+
+.PHONY: lab-command
+lab-command:
+	cd lab && CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o ../bin/isthmus-lab ./cmd/isthmus-lab
+
+# Kubernetes and its companions, once, into the cache; kubectl is one of them.
+.PHONY: lab-binaries
+lab-binaries: lab-command
+	@kubectl=$$(bin/isthmus-lab build --print-path kubectl) && ln -sfn "$$kubectl" bin/kubectl
+
+.PHONY: packages
+packages: lab-command ## install what the lab needs from this machine's distribution (root, Debian and relatives)
+	bin/isthmus-lab install-packages
+
+.PHONY: images
+images: generate ## dist/images/NAME.tar: proxy, istiod and the samples
+	$(GO) run ./tools/images build --tag $(VERSION)
+
+.PHONY: push
+push: generate ## build the images and push them: make push HUB=registry.example/team
+	@[ -n "$(HUB)" ] || { echo "name the registry: make push HUB=registry.example/team" >&2; exit 1; }
+	$(GO) run ./tools/images push --tag $(VERSION) --hub $(HUB)
+
+## ---- look at the code
+
+# The linters are a module of their own, built once for each version of it.
+LINTERS := dist/tools/$(shell cat tools/lint/go.mod tools/lint/go.sum | sha256sum | cut -c1-12)
+
+$(LINTERS)/golangci-lint:
+	cd tools/lint && $(GO) build -o ../../$(LINTERS)/ mvdan.cc/gofumpt github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: lint
+lint: generate $(LINTERS)/golangci-lint ## gofumpt, go vet, golangci-lint
+	@files=$$($(LINTERS)/gofumpt -l $$(git ls-files '*.go')) || exit 1; \
+	  [ -z "$$files" ] || { echo "not formatted; run make format:" >&2; echo "$$files" >&2; exit 1; }
+	$(GO) vet ./...
+	cd lab && $(GO) vet ./...
+	$(LINTERS)/golangci-lint run ./...
+
+.PHONY: format
+format: $(LINTERS)/golangci-lint ## gofumpt on all files
+	$(LINTERS)/gofumpt -w $$(git ls-files '*.go')
+
+.PHONY: vuln
+vuln: generate ## known vulnerabilities in what is linked in (asks vuln.go.dev)
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
+
+## ---- test: rings, from cheap to dear
+
+ENVOY_BIN = $(shell tools/envoy/fetch.sh)
+LAB_BIN   = $(shell bin/isthmus-lab build)
+
+.PHONY: test
+test: rings-start packages build images ## what continuous integration runs: lint and rings 1 to 4
+	@tools/ring.sh "lint" $(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory test-unit test-golden test-mesh test-lab
+	@echo "== all rings" && cat dist/rings.txt
+
+.PHONY: test-all
+test-all: test ## and all guides, documentation pages and faults in the lab
+	@TEST_ALL=1 $(MAKE) --no-print-directory test-lab
+
+.PHONY: rings-start
+rings-start: check-guides
+	@rm -f dist/rings.txt
+
+.PHONY: test-unit
+test-unit: generate ## ring 1: unit tests, with the race detector
+	@ENVOY_BIN=$(ENVOY_BIN) tools/ring.sh "ring 1, unit" $(GO) test -race -timeout 10m $(RING1)
+	@cd lab && ../tools/ring.sh "ring 1, unit tests of the lab" $(GO) test -timeout 10m ./...
+
+.PHONY: test-golden
+test-golden: generate ## ring 2: translation, each result judged by the real Envoy
+	@ENVOY_BIN=$(ENVOY_BIN) tools/ring.sh "ring 2, golden" $(GO) test -timeout 10m $(RING2)
+
+.PHONY: test-mesh
+test-mesh: generate lab-binaries ## ring 3: control planes in one process, then with a real API server and Envoy
+	@ENVOY_BIN=$(ENVOY_BIN) LAB_BIN=$(LAB_BIN) tools/ring.sh "ring 3, in process" $(GO) test -race -timeout 15m $(RING3)
+
+.PHONY: test-lab
+test-lab: check-guides build images ## ring 4: guides and pages on real clusters (root)
+	@tools/ring.sh "ring 4, lab" env PATH="$(CURDIR)/bin:$$PATH" ISTIO="$(CURDIR)" \
+	  $(GO) test -tags $(LAB_TAG) -count 1 -timeout 40m -v $(RING4)
+
+.PHONY: check-guides
+check-guides:
+	@if [ -z "$(GUIDES)" ]; then echo "GUIDES is not set: the guides are not run word for word"; \
+	  elif [ ! -d "$(GUIDES)" ]; then echo "GUIDES=$(GUIDES) is no folder" >&2; exit 1; fi
+
+## ---- run
+
+.PHONY: demo
+demo: packages build images ## two clusters as one mesh on this machine (root), from nothing
+	PATH="$(CURDIR)/bin:$$PATH" tools/demo.sh
+
+.PHONY: bench
+bench: generate ## a synthetic mesh against the real control plane; figures on standard output
+	$(GO) run ./bench
+
+.PHONY: clean
+clean: ## remove bin/ and dist/; the cache of built programs stays, `isthmus lab down` takes labs down
+	rm -rf bin dist
