@@ -117,8 +117,8 @@ func (f Facts) NodeCluster() string {
 // ClusterID is the Kubernetes cluster that the pod runs in.
 func (f Facts) ClusterID() string { return orDefault(f.Meta["CLUSTER_ID"], "Kubernetes") }
 
-// CapturesDNS says whether the pod's DNS queries come to the agent. It is on unless the injector said no.
-func (f Facts) CapturesDNS() bool { return f.Kind == Sidecar && f.Meta["DNS_CAPTURE"] != "false" }
+// CapturesDNS says whether the pod's DNS queries come to the agent. The injector says so unless it was told otherwise.
+func (f Facts) CapturesDNS() bool { return f.Kind == Sidecar && f.Meta["DNS_CAPTURE"] == "true" }
 
 func splitList(s string) []string {
 	var list []string

@@ -134,7 +134,7 @@ func TestDeadServersAreSkipped(t *testing.T) {
 func start(t *testing.T, upstreams ...string) *Server {
 	t.Helper()
 	s, err := New(Options{
-		Address: "127.0.0.1:0", Namespace: "sample", Search: []string{"sample.svc.cluster.local", "svc.cluster.local"},
+		Addresses: []string{"127.0.0.1:0"}, Namespace: "sample", Search: []string{"sample.svc.cluster.local", "svc.cluster.local"},
 		Upstreams: slices.DeleteFunc(upstreams, func(u string) bool { return u == "" }),
 	})
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/nds"
 )
 
-// Options of a Server. Namespace and Address are needed, the rest has zero values that work.
+// Options of a Server. Namespace and Addresses are needed, the rest has zero values that work.
 type Options struct {
-	Address       string   // where to listen, UDP and TCP: 127.0.0.1:15053
+	Addresses     []string // where to listen, UDP and TCP each: 127.0.0.1:15053
 	Namespace     string   // of the proxy
 	ClusterDomain string   // svc.cluster.local if empty; names below it have short forms
 	Search        []string // search domains of resolv.conf
@@ -38,8 +38,8 @@ const upstreamTimeout = 5 * time.Second
 // Server answers DNS queries. Listeners are open once New has returned, so that nothing is lost before Run.
 type Server struct {
 	o       Options
-	udp     net.PacketConn
-	tcp     net.Listener
+	udp     []net.PacketConn
+	tcp     []net.Listener
 	names   atomic.Pointer[names] // nil until the first table
 	ready   chan struct{}         // closed with the first table
 	once    sync.Once             // closes ready
@@ -58,32 +58,53 @@ func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	tcp, err := net.Listen("tcp", o.Address)
-	if err != nil {
-		return nil, fmt.Errorf("listen for DNS: %w", err)
-	}
-	// The same port for both, also when the kernel chose it.
-	udp, err := net.ListenPacket("udp", tcp.Addr().String())
-	if err != nil {
-		_ = tcp.Close()
-		return nil, fmt.Errorf("listen for DNS: %w", err)
-	}
 	f := promauto.With(o.Metrics)
 	count := func(name, help string) prometheus.Counter {
 		return f.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
-	return &Server{
-		o: o, tcp: tcp, udp: udp, ready: make(chan struct{}),
+	s := &Server{
+		o: o, ready: make(chan struct{}),
 		metrics: serverMetrics{
 			requests: count("dns_requests_total", "DNS queries received."),
 			upstream: count("dns_upstream_requests_total", "DNS queries passed on to the pod's own servers."),
 			failures: count("dns_upstream_failures_total", "DNS queries that no upstream server answered."),
 		},
-	}, nil
+	}
+	for _, address := range o.Addresses {
+		if err := s.listen(address); err != nil {
+			s.close()
+			return nil, fmt.Errorf("listen for DNS: %w", err)
+		}
+	}
+	return s, nil
 }
 
-// Addr is the address of both sockets.
-func (s *Server) Addr() string { return s.tcp.Addr().String() }
+func (s *Server) listen(address string) error {
+	tcp, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	s.tcp = append(s.tcp, tcp)
+	// The same port for both, also when the kernel chose it.
+	udp, err := net.ListenPacket("udp", tcp.Addr().String())
+	if err != nil {
+		return err
+	}
+	s.udp = append(s.udp, udp)
+	return nil
+}
+
+func (s *Server) close() {
+	for _, udp := range s.udp {
+		_ = udp.Close()
+	}
+	for _, tcp := range s.tcp {
+		_ = tcp.Close()
+	}
+}
+
+// Addr is the first address that the server listens on.
+func (s *Server) Addr() string { return s.tcp[0].Addr().String() }
 
 // SetTable replaces what the server knows. It may be called at any time.
 func (s *Server) SetTable(table nds.Table) {
@@ -101,9 +122,13 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 // Run answers until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) { s.serve(ctx, w, q) })
-	servers := []*dns.Server{
-		{PacketConn: s.udp, Handler: handler, UDPSize: dns.DefaultMsgSize},
-		{Listener: s.tcp, Handler: handler},
+	var servers []*dns.Server
+	for i := range s.tcp {
+		servers = append(
+			servers,
+			&dns.Server{PacketConn: s.udp[i], Handler: handler, UDPSize: dns.DefaultMsgSize},
+			&dns.Server{Listener: s.tcp[i], Handler: handler},
+		)
 	}
 	errs := make(chan error, len(servers))
 	for _, server := range servers {
@@ -114,8 +139,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-errs:
 	}
-	_ = s.udp.Close()
-	_ = s.tcp.Close()
+	s.close()
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -1,0 +1,86 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/miekg/dns"
+	"github.com/spf13/cobra"
+
+	"github.com/isthmus-mesh/isthmus/internal/capture"
+	"github.com/isthmus-mesh/isthmus/internal/capture/nft"
+)
+
+func newCapture() *cobra.Command {
+	var flags captureFlags
+	var logs logFlags
+	cmd := &cobra.Command{
+		Use:     "capture",
+		Aliases: []string{"istio-iptables"},
+		Short:   "Redirect the pod's connections to Envoy, by nftables rules in this network namespace",
+		Example: "agent capture -p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -b '*' -d 15090,15021,15020 --capture-dns --dry-run",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			settings, err := flags.settings(findHost(flags.resolvConf))
+			if err != nil {
+				return err
+			}
+			return runCapture(settings, flags, cmd.OutOrStdout(), nft.Apply)
+		},
+	}
+	flags.add(cmd.Flags(), os.Getenv)
+	logs.add(cmd.Flags())
+	ignored(cmd.Flags(), "nftables rules are written in one step over netlink", "iptables-probe-port", "probe-timeout",
+		"force-apply", "native-nftables", "cni-mode", "dual-stack", "network-namespace", "host-filesystem-pod-network",
+		"iptables-trace-logging", "reconcile", "cleanup-only")
+	return cmd
+}
+
+// runCapture prints or applies the rules. Text is printed either way, as Istio's tool does: the log of the init container
+// is where people look for it.
+func runCapture(s capture.Settings, flags captureFlags, out io.Writer, apply func([]capture.Chain) error) error {
+	chains := capture.Plan(s)
+	if _, err := io.WriteString(out, capture.Text(chains)); err != nil {
+		return fmt.Errorf("print rules: %w", err)
+	}
+	if flags.dryRun || flags.skipApply {
+		return nil
+	}
+	return apply(chains)
+}
+
+// host is what the rules depend on besides flags.
+type host struct {
+	nameservers []netip.Addr
+	ipv6        bool
+	err         error // why the name servers are not known
+}
+
+// findHost reads the resolver configuration and this namespace's addresses.
+func findHost(resolvConf string) host {
+	var h host
+	config, err := dns.ClientConfigFromFile(resolvConf)
+	if err != nil {
+		h.err = fmt.Errorf("read name servers: %w", err)
+	} else {
+		for _, text := range config.Servers {
+			if ip, err := netip.ParseAddr(text); err == nil {
+				h.nameservers = append(h.nameservers, ip)
+			}
+		}
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		h.err = errors.Join(h.err, fmt.Errorf("read addresses: %w", err))
+	}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() == nil && n.IP.IsGlobalUnicast() {
+			h.ipv6 = true
+		}
+	}
+	return h
+}
