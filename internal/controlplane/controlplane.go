@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -44,6 +43,7 @@ type istiod struct {
 	xds      *xds.Server
 	pub      *publisher
 	ready    *readiness
+	callers  *authn.Authenticator // nil in tests on loopback
 }
 
 // Run serves a control plane until the context ends.
@@ -63,7 +63,7 @@ func Run(ctx context.Context, o Options, log *slog.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
 
 	// 2. Settings of the mesh: discovery must not start with other ones.
-	if err := d.settings.watch(ctx, d.client, o.Namespace, o.Revision, d.pub.changed); err != nil {
+	if err := d.settings.watch(ctx, d.client, o.Namespace, o.Revision, d.pub.settingsChanged); err != nil {
 		return fmt.Errorf("watch mesh configuration: %w", err)
 	}
 
@@ -118,8 +118,7 @@ func newIstiod(o Options, config *rest.Config, log *slog.Logger) (*istiod, error
 	}, log)
 	d.clusters = clusters.New(clusters.Options{
 		Cluster: model.Cluster(o.Cluster), Namespace: o.Namespace,
-		Client: client, Istio: istioClient, Registerer: d.metrics, Log: log,
-		OnChange: func() { d.pub.changed() },
+		Client: client, Istio: istioClient, Metrics: d.metrics, Log: log,
 	})
 	var authenticate func(context.Context) (string, string, error)
 	if o.PlaintextAddress == "" {
@@ -130,18 +129,17 @@ func newIstiod(o Options, config *rest.Config, log *slog.Logger) (*istiod, error
 		Instance:   xds.Instance{ID: o.PodName, Version: version.Version, Tag: version.Version},
 		Registerer: d.metrics, Log: log,
 	})
-	d.pub = newPublisher(d.clusters.Objects, func() *model.Mesh { mesh, _ := d.settings.current(); return mesh },
-		func(s *model.Snapshot) {
-			d.xds.Publish(s)
-			d.ready.done(ownCluster)
-		}, log)
+	d.pub = newPublisher(d.clusters.Changes(), d.settings.current, func(s *model.Snapshot) {
+		d.xds.Publish(s)
+		d.ready.done(ownCluster)
+	}, log)
 	return d, nil
 }
 
 // authenticator knows callers by certificate or token. The trust domain is read once: changing it means new
 // certificates for everybody.
 func (d *istiod) authenticator() (*authn.Authenticator, trust.Domain, error) {
-	mesh, _ := d.settings.current()
+	mesh := d.settings.current()
 	domain, err := trust.ParseDomain(mesh.TrustDomain)
 	if err != nil {
 		return nil, domain, fmt.Errorf("trust domain of the mesh: %w", err)
@@ -216,8 +214,8 @@ func (d *istiod) injection(ctx context.Context, group *errgroup.Group, authority
 			Client: d.client, Namespace: d.Namespace, Revision: d.Revision, Log: d.log, Config: config,
 			OnChange: func(error) {
 				if inputs, ok := config.Inputs(); ok {
-					d.settings.setNetwork(model.Network(inputs.Network))
-					d.pub.changed()
+					d.settings.setInstalled(model.Network(inputs.Network), inputs.MeshID)
+					d.pub.settingsChanged()
 					d.ready.done(injector)
 				}
 			},
@@ -274,28 +272,5 @@ func (d *istiod) monitoringHandler() http.Handler {
 		fmt.Fprintf(w, "%s-unknown-Clean", version.Version)
 	})
 	mux.Handle("/debug/", loopbackOnly(d.debugHandler()))
-	return mux
-}
-
-// clusterState is one row of /debug/clusterz: Istio's fields, and what they leave out.
-type clusterState struct {
-	ID         string    `json:"id"`
-	SecretName string    `json:"secretName"`
-	SyncStatus string    `json:"syncStatus"`
-	State      string    `json:"state"`
-	Since      time.Time `json:"since"`
-	Reason     string    `json:"reason,omitempty"`
-	LastEvent  time.Time `json:"lastEvent"`
-}
-
-func (d *istiod) debugHandler() http.Handler {
-	mux := http.NewServeMux()
-	d.xds.RegisterDebug(mux)
-	mux.HandleFunc("GET /debug/clusterz", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, d.clusterStates())
-	})
-	mux.HandleFunc("GET /debug/problems", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, d.problems())
-	})
 	return mux
 }

@@ -16,13 +16,16 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/registry"
 )
 
-// meshSettings holds the mesh's settings as the ConfigMap istio has them. A content that cannot be read changes nothing.
+// meshSettings holds the mesh's settings as the ConfigMap istio and the installation have them. A content that cannot be
+// read changes nothing.
 type meshSettings struct {
-	own registry.Own
 	log *slog.Logger
 
 	mu       sync.Mutex // guards the fields below
+	own      registry.Own
 	mesh     *model.Mesh
+	networks string // meshNetworks as they were read last
+	config   string // mesh as it was read last
 	problems []model.Problem
 }
 
@@ -32,20 +35,41 @@ func newMeshSettings(own registry.Own, log *slog.Logger) *meshSettings {
 	return m
 }
 
-func (m *meshSettings) current() (*model.Mesh, []model.Problem) {
+func (m *meshSettings) current() *model.Mesh {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.mesh, m.problems
+	return m.mesh
 }
 
-func (m *meshSettings) set(cm *corev1.ConfigMap) {
-	mesh, problems := registry.MeshFrom([]byte(cm.Data["mesh"]), []byte(cm.Data["meshNetworks"]), m.own)
-	for _, p := range problems {
-		m.log.Warn("mesh configuration", "object", p.Object.String(), "problem", p.Text)
-	}
+// trouble is what is wrong with the settings.
+func (m *meshSettings) trouble() []model.Problem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mesh, m.problems = mesh, problems
+	return m.problems
+}
+
+// setConfig takes the content of the ConfigMap.
+func (m *meshSettings) setConfig(cm *corev1.ConfigMap) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.config, m.networks = cm.Data["mesh"], cm.Data["meshNetworks"]
+	m.read()
+	for _, p := range m.problems {
+		m.log.Warn("mesh configuration", "object", p.Object.String(), "problem", p.Text)
+	}
+}
+
+// setInstalled takes what the installation says of the own cluster.
+func (m *meshSettings) setInstalled(network model.Network, meshID string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.own.Network, m.own.MeshID = network, meshID
+	m.read()
+}
+
+// read makes the settings anew. m.mu is held.
+func (m *meshSettings) read() {
+	m.mesh, m.problems = registry.MeshFrom([]byte(m.config), []byte(m.networks), m.own)
 }
 
 // configMapName is the name of an object of this revision of the control plane.
@@ -67,7 +91,7 @@ func (m *meshSettings) watch(ctx context.Context, client kubernetes.Interface, n
 	informer := factory.Core().V1().ConfigMaps().Informer()
 	take := func(obj any) {
 		if cm, ok := obj.(*corev1.ConfigMap); ok && cm.Name == name {
-			m.set(cm)
+			m.setConfig(cm)
 			changed()
 		}
 	}

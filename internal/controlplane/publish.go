@@ -3,7 +3,9 @@ package controlplane
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 
+	"github.com/isthmus-mesh/isthmus/internal/clusters"
 	"github.com/isthmus-mesh/isthmus/internal/model"
 	"github.com/isthmus-mesh/isthmus/internal/registry"
 )
@@ -11,46 +13,60 @@ import (
 // publisher is the one goroutine that builds snapshots. While it builds, changes merge; when it is idle, a change is
 // published at once.
 type publisher struct {
-	objects func() []*registry.Objects // of all clusters, the own one among them; nil before its first sync
+	updates <-chan clusters.Update
 	mesh    func() *model.Mesh
 	publish func(*model.Snapshot)
 	log     *slog.Logger
 
-	wake chan struct{} // holds one value when something changed since the last build
+	settings chan struct{} // holds one value when the mesh's settings changed since the last build
+	last     atomic.Pointer[model.Snapshot]
 }
 
-func newPublisher(objects func() []*registry.Objects, mesh func() *model.Mesh, publish func(*model.Snapshot), log *slog.Logger) *publisher {
-	return &publisher{objects: objects, mesh: mesh, publish: publish, log: log, wake: make(chan struct{}, 1)}
+func newPublisher(updates <-chan clusters.Update, mesh func() *model.Mesh, publish func(*model.Snapshot), log *slog.Logger) *publisher {
+	return &publisher{updates: updates, mesh: mesh, publish: publish, log: log, settings: make(chan struct{}, 1)}
 }
 
-// changed asks for a build. It never blocks.
-func (p *publisher) changed() {
+// settingsChanged asks for a build. It never blocks.
+func (p *publisher) settingsChanged() {
 	select {
-	case p.wake <- struct{}{}:
+	case p.settings <- struct{}{}:
 	default:
 	}
 }
 
+// snapshot is what was published last; nil before the first.
+func (p *publisher) snapshot() *model.Snapshot { return p.last.Load() }
+
+// trouble is the problems in what was published last.
+func (p *publisher) trouble() []model.Problem {
+	if s := p.last.Load(); s != nil {
+		return s.Problems
+	}
+	return nil
+}
+
 // run builds until the context ends.
 func (p *publisher) run(ctx context.Context) error {
-	var last *model.Snapshot
+	var objects []*registry.Objects
 	for {
-		// What can happen: the process ends; something changed.
+		// What can happen: the process ends; objects of some cluster changed; the mesh's settings changed.
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-p.wake:
+		case update := <-p.updates:
+			objects = update.Clusters
+		case <-p.settings:
 		}
-		objects := p.objects()
 		if objects == nil {
-			continue
+			continue // the own cluster has not been read yet
 		}
+		last := p.last.Load()
 		next := registry.Build(last, objects, p.mesh())
 		if next == last {
 			continue
 		}
 		p.logProblems(last, next)
-		last = next
+		p.last.Store(next)
 		p.publish(next)
 	}
 }
