@@ -72,7 +72,7 @@ $(LINTERS)/golangci-lint:
 lint: generate $(LINTERS)/golangci-lint ## gofumpt, go vet, golangci-lint
 	@files=$$($(LINTERS)/gofumpt -l $$(git ls-files '*.go')) || exit 1; \
 	  [ -z "$$files" ] || { echo "not formatted; run make format:" >&2; echo "$$files" >&2; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet -tags $(LAB_TAG) ./...
 	cd lab && $(GO) vet ./...
 	$(LINTERS)/golangci-lint run ./...
 
@@ -85,9 +85,6 @@ vuln: generate ## known vulnerabilities in what is linked in (asks vuln.go.dev)
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
 
 ## ---- test: rings, from cheap to dear
-
-ENVOY_BIN = $(shell tools/envoy/fetch.sh)
-LAB_BIN   = $(shell bin/isthmus-lab build)
 
 .PHONY: test
 test: rings-start packages build images ## what continuous integration runs: lint and rings 1 to 4
@@ -105,16 +102,16 @@ rings-start: check-guides
 
 .PHONY: test-unit
 test-unit: generate ## ring 1: unit tests, with the race detector
-	@ENVOY_BIN=$(ENVOY_BIN) tools/ring.sh "ring 1, unit" $(GO) test -race -timeout 10m $(RING1)
+	@tools/ring.sh "ring 1, unit" $(GO) test -race -timeout 10m $(RING1)
 	@cd lab && ../tools/ring.sh "ring 1, unit tests of the lab" $(GO) test -timeout 10m ./...
 
 .PHONY: test-golden
 test-golden: generate ## ring 2: translation, each result judged by the real Envoy
-	@ENVOY_BIN=$(ENVOY_BIN) tools/ring.sh "ring 2, golden" $(GO) test -timeout 10m $(RING2)
+	@tools/ring.sh "ring 2, golden" $(GO) test -timeout 10m $(RING2)
 
 .PHONY: test-mesh
 test-mesh: generate lab-binaries ## ring 3: control planes in one process, then with a real API server and Envoy
-	@ENVOY_BIN=$(ENVOY_BIN) LAB_BIN=$(LAB_BIN) tools/ring.sh "ring 3, in process" $(GO) test -race -timeout 15m $(RING3)
+	@PATH="$$(bin/isthmus-lab build):$$PATH" tools/ring.sh "ring 3, in process" $(GO) test -race -timeout 15m $(RING3)
 
 .PHONY: test-lab
 test-lab: check-guides build images ## ring 4: guides and pages on real clusters (root)

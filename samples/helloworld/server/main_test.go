@@ -30,6 +30,7 @@ func TestHandlerSaysVersionAndInstance(t *testing.T) {
 func TestAServerThatIsToldToStopAnswersAndEndsItsConnections(t *testing.T) {
 	t.Parallel()
 	told, tell := context.WithCancel(t.Context())
+	defer tell()
 	server := httptest.NewServer(untilTold(told, handler("v1", "pod")))
 	t.Cleanup(server.Close)
 	for _, stopping := range []bool{false, true} {
