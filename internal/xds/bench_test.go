@@ -15,7 +15,7 @@ import (
 
 // sink is a stream without a network: it plays a proxy that acknowledges at once.
 type sink struct {
-	ctx  context.Context //nolint:containedctx // it plays a stream, which has one
+	ctx  context.Context
 	sent chan *frames
 }
 
@@ -41,14 +41,34 @@ func lastNonce(b *testing.B, parts mem.BufferSlice) string {
 
 // BenchmarkPush measures one changed endpoint until 100 streams have been sent it and have acknowledged.
 func BenchmarkPush(b *testing.B) {
-	const streams = 100
 	m := newMesh(b, Options{})
 	all := sharded(endpoints.Part, 1000)
+	list := newBatch(all.All(), nil).names()
+	versions := []*translate.Set{edit(all, endpoints.Part, "namespace-01", list[77], 2), edit(all, endpoints.Part, "namespace-01", list[77], 3)}
 	m.publish(func(w *world) { w.sets[endpoints] = all })
+	benchmarkPush(b, m, list, func(i int) {
+		m.publish(func(w *world) { w.sets[endpoints] = versions[i%2] })
+	})
+}
+
+// BenchmarkPushOfARealMesh is BenchmarkPush with the generator of the control plane.
+func BenchmarkPushOfARealMesh(b *testing.B) {
+	m := newMesh(b, Options{})
+	m.store.gen, m.opts.Generator = translate.Generator{}, translate.Generator{}
+	s := shop(1000)
 	var list []string
-	for _, r := range all.All() {
-		list = append(list, r.Name)
+	for i := range 1000 {
+		list = append(list, "outbound|80||"+string(shopHost(i)))
 	}
+	m.Publish(s)
+	benchmarkPush(b, m, list, func(i int) {
+		s = replaced(s, 333, byte(i%200))
+		m.Publish(s)
+	})
+}
+
+func benchmarkPush(b *testing.B, m *mesh, list []string, publish func(i int)) {
+	const streams = 100
 	ctx, cancel := context.WithCancel(b.Context())
 	var done sync.WaitGroup
 	sinks, requests := make([]*sink, streams), make([]chan *request, streams)
@@ -73,15 +93,11 @@ func BenchmarkPush(b *testing.B) {
 		}
 	}
 	round()
-	versions := make([]*translate.Set, 2)
-	for i := range versions {
-		versions[i] = edit(all, endpoints.Part, "namespace-01", list[77], i+2)
-	}
 	i := 0
 	b.ReportAllocs()
 	for b.Loop() {
 		i++
-		m.publish(func(w *world) { w.sets[endpoints] = versions[i%2] })
+		publish(i)
 		round()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/streams, "ns/stream")

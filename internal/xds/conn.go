@@ -284,7 +284,7 @@ func (c *conn) answer(w *watch, r *request) bool {
 		if c.incremental { // in the other protocol, what a response leaves out may be deleted
 			w.owe(again)
 		}
-		c.server.metrics.reject(w.typeURL, c.nodeID, codes.Code(r.problem.GetCode())) //nolint:gosec // a code is small
+		c.server.metrics.reject(w.typeURL, c.nodeID, codes.Code(r.problem.GetCode()))
 		c.server.opts.Log.Warn("proxy refused configuration", "proxy", c.name(), "type", short(w.typeURL),
 			"resources", len(w.rejected), "error", w.refused)
 	}

@@ -250,7 +250,7 @@ func TestBothProtocolsConverge(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			rnd := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test that can be repeated
+			rnd := rand.New(rand.NewPCG(seed, 1))
 			m := newMesh(t, Options{})
 			m.publish(func(w *world) {
 				w.sets[upstreams], w.sets[endpoints] = set(upstreams.Part, nil), set(endpoints.Part, nil)

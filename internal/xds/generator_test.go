@@ -29,7 +29,7 @@ func shop(services int) *model.Snapshot {
 			s.Namespaces[name] = ns
 		}
 		h := shopHost(i)
-		high, low := byte(i>>8), byte(i) //nolint:gosec // both halves of a small number
+		high, low := byte(i>>8), byte(i)
 		ns.Services[h] = &model.Service{
 			Hostname: h, Namespace: name, Name: fmt.Sprintf("s%d", i),
 			Ports:     []model.Port{{Name: "http", Number: 80, Protocol: model.HTTP}},

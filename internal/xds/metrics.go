@@ -120,7 +120,7 @@ func (m *metrics) built(typeURL string, resources int) {
 	typ := short(typeURL)
 	m.setsBuilt.WithLabelValues(typ).Inc()
 	m.resourcesBuilt.WithLabelValues(typ).Add(float64(resources))
-	m.count(typ, func(t *Traffic) { t.SetsBuilt++; t.ResourcesBuilt += uint64(resources) }) //nolint:gosec // a count
+	m.count(typ, func(t *Traffic) { t.SetsBuilt++; t.ResourcesBuilt += uint64(resources) })
 }
 
 func (m *metrics) sent(typeURL string, bytes, resources int) {
@@ -130,8 +130,8 @@ func (m *metrics) sent(typeURL string, bytes, resources int) {
 	m.size.WithLabelValues(typ).Observe(float64(bytes))
 	m.count(typ, func(t *Traffic) {
 		t.Pushes++
-		t.Bytes += uint64(bytes)         //nolint:gosec // a size
-		t.Resources += uint64(resources) //nolint:gosec // a count
+		t.Bytes += uint64(bytes)
+		t.Resources += uint64(resources)
 	})
 }
 

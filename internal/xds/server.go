@@ -6,6 +6,7 @@ package xds
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -183,7 +184,7 @@ func (s *Server) remove(c *conn) {
 
 // ended turns the end that the client chose into success.
 func ended(err error) error {
-	if err == io.EOF { //nolint:errorlint // grpc returns io.EOF itself
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err
