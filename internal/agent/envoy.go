@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -85,14 +86,21 @@ func (a *agent) envoyArgs() []string {
 		"--allow-unknown-static-fields",
 		"--skip-deprecated-logs",
 		"-l", a.o.LogLevel,
-	}
-	if a.o.ComponentLogLevel != "" {
-		args = append(args, "--component-log-level", a.o.ComponentLogLevel)
+		"--component-log-level", componentLevels(a.o.ComponentLogLevel),
 	}
 	if n := a.concurrency(); n > 0 {
 		args = append(args, "--concurrency", strconv.Itoa(n))
 	}
 	return args
+}
+
+// componentLevels are the user's. The extension that names the metrics (bootstrap.MetricNamespace) has no code on purpose, which
+// Envoy's Wasm part calls critical at each start; it is silent unless the user wants to hear it.
+func componentLevels(levels string) string {
+	if strings.Contains(levels, "wasm:") {
+		return levels
+	}
+	return strings.TrimPrefix(levels+",wasm:off", ",")
 }
 
 // concurrency is the number of worker threads; 0 leaves it to Envoy, which takes one for each core of the node.

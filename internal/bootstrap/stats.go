@@ -34,8 +34,8 @@ func metricNamespace() *corev3.TypedExtensionConfig {
 			Singleton: true,
 			Config: &wasmv3.PluginConfig{
 				Name: "metric_namespace",
-				// The default policy would close what depends on the code; nothing does.
-				FailurePolicy: wasmv3.FailurePolicy_FAIL_OPEN,
+				//nolint:staticcheck // deprecated for failure_policy, which Envoy 1.40 reads as "fail closed" here and logs so
+				FailOpen: true,
 				Vm: &wasmv3.PluginConfig_VmConfig{VmConfig: &wasmv3.VmConfig{
 					Runtime: "envoy.wasm.runtime.null", Code: code,
 				}},

@@ -66,8 +66,8 @@ func (c captureFlags) settings(h host) (capture.Settings, error) {
 	if c.validate {
 		return s, fmt.Errorf("--run-validation is not supported: there is no CNI plugin whose rules it could check")
 	}
-	if c.dns && !c.allDNS && len(h.nameservers) == 0 {
-		return s, fmt.Errorf("no name server is known whose queries to capture: %w", orNone(h.err))
+	if c.dns && !c.allDNS && h.err != nil {
+		return s, fmt.Errorf("whose DNS queries to capture: %w", h.err)
 	}
 	if c.gids == "" {
 		c.gids = c.uids
@@ -89,13 +89,6 @@ func (c captureFlags) settings(h host) (capture.Settings, error) {
 	list("-i", func() (e error) { s.OutboundCIDRs, e = cidrs(c.outboundCIDRs); return })
 	list("-x", func() (e error) { s.ExcludeOutboundCIDRs, e = prefixes(c.excludeOutboundCIDRs); return })
 	return s, err
-}
-
-func orNone(err error) error {
-	if err == nil {
-		return fmt.Errorf("the resolver configuration names none")
-	}
-	return err
 }
 
 func ports(text string) (capture.Ports, error) {
