@@ -57,6 +57,7 @@ var layers = map[string]layer{
 	"internal/dns":          outside,
 	"internal/images":       outside,
 	"internal/kube":         outside,
+	"internal/probe":        outside,
 	"internal/relay":        outside,
 	"internal/remotesecret": outside,
 	"internal/sds":          outside,
