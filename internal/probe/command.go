@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,7 +36,9 @@ func newServeCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("find the pod's name: %w", err)
 			}
-			return Serve(cmd.Context(), address, Handler(cluster, pod))
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return Serve(ctx, address, Handler(cluster, pod))
 		},
 	}
 	cmd.Flags().StringVar(&cluster, "cluster", "", "name of the cluster, as answers give it")

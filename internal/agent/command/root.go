@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/isthmus-mesh/isthmus/internal/probe"
 	"github.com/isthmus-mesh/isthmus/internal/version"
 )
 
@@ -23,7 +24,7 @@ func New() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newProxy(), newCapture(), newRequest(), newWait(), newVersion())
+	root.AddCommand(newProxy(), newCapture(), newRequest(), newWait(), newVersion(), probe.NewCommand())
 	return root
 }
 
