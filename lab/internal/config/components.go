@@ -44,6 +44,8 @@ func controlPlane(c plan.Cluster, places Places) []Component {
 				"--service-cluster-ip-range=" + c.Services.String(),
 				// The CNI configuration of each node has its part of the range already.
 				"--allocate-node-cidrs=false",
+				// Its own folder for these would be made on the host.
+				"--flex-volume-plugin-dir=" + KubeletDir + "/volume-plugins",
 				// Endpoints follow pods at once: the mesh's own delays are what people want to see in a lab.
 				"--endpointslice-updates-batch-period=0s",
 				"--kube-api-qps=100", "--kube-api-burst=200",
