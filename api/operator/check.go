@@ -111,8 +111,11 @@ func (c *checker) fields(path string, got map[string]any, want reflect.Type) {
 
 func (c *checker) wrongType(path string, v any, want string) {
 	fix := ""
-	if kind := jsonKind(v); want == "a string" && (kind == "a number" || kind == "true or false") {
+	switch kind := jsonKind(v); {
+	case want == "a string" && kind == "a number":
 		fix = fmt.Sprintf("put it in quotes: %q", fmt.Sprint(v))
+	case want == "a string" && kind == "true or false":
+		fix = "put it in quotes: YAML reads y, n, on, off, yes and no as switches"
 	}
 	c.add(path, fmt.Sprintf("must be %s, is %s", want, jsonKind(v)), fix)
 }

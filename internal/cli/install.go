@@ -249,7 +249,7 @@ func (r *installation) everything(ctx context.Context, parts []install.Part) err
 	for _, wave := range install.Waves(parts) {
 		r.say("- Processing resources for %s.", wave.Title)
 		if err := r.wave(ctx, wave); err != nil {
-			r.say("✘ %s encountered an error: %v", wave.Title, err)
+			r.say("✘ %s encountered an error", wave.Title)
 			return err
 		}
 		r.say("✔ %s installed", wave.Title)

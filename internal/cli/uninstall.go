@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -83,6 +84,10 @@ func runUninstall(ctx context.Context, g *globals, f *uninstallFlags) error {
 	if f.dryRun {
 		_, _ = fmt.Fprintln(g.Out, "✔ Dry run complete: nothing was changed")
 		return nil
+	}
+	// A definition goes when the last object of its kind has gone; an installation before that would fail.
+	if err := client.WaitGone(ctx, refs, install.CRDKind.Kind, time.Minute); err != nil {
+		return err
 	}
 	_, _ = fmt.Fprintln(g.Out, "✔ Uninstall complete")
 	return nil

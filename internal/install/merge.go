@@ -9,6 +9,9 @@ var namedLists = map[string]bool{
 	"spec.components.egressGateways":  true,
 }
 
+// meshNetworks is the one map where a null says something: a network without endpoints, as a published guide writes it.
+const meshNetworks = "spec.values.global.meshNetworks"
+
 // merge lays one tree over another: maps merge deeply, named lists by name, everything else is replaced. A null removes.
 // Neither tree is changed.
 func merge(base, over map[string]any, path string) map[string]any {
@@ -24,6 +27,9 @@ func merge(base, over map[string]any, path string) map[string]any {
 		switch value := value.(type) {
 		case nil:
 			delete(out, key)
+			if path == meshNetworks {
+				out[key] = map[string]any{}
+			}
 		case map[string]any:
 			below, _ := out[key].(map[string]any)
 			out[key] = merge(below, value, at)

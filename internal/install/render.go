@@ -77,9 +77,9 @@ func render(charts fs.FS, r release) ([]*unstructured.Unstructured, error) {
 	return Sorted(objects), nil
 }
 
-// templateError keeps what a template said with `fail` and drops the trace through the templates in front of it.
+// templateError keeps what a template said with `fail` and drops the place in the template in front of it.
 func templateError(err error) error {
-	if _, said, ok := strings.Cut(err.Error(), "error calling fail: "); ok {
+	if place, said, ok := strings.Cut(err.Error(), "): "); ok && strings.HasPrefix(place, "execution error at (") {
 		return errors.New(said)
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -58,4 +59,32 @@ func (c *Client) Delete(ctx context.Context, refs []install.Ref, dryRun bool, re
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// WaitGone returns when those of the objects that are of the kind no longer exist.
+func (c *Client) WaitGone(ctx context.Context, refs []install.Ref, kind string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	for _, ref := range refs {
+		if ref.Kind != kind {
+			continue
+		}
+		for {
+			resource, err := c.resource(ref.GroupVersionKind, ref.Namespace)
+			if err == nil {
+				_, err = resource.Get(ctx, ref.Name, metav1.GetOptions{})
+			}
+			if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%s is still being removed after %v: objects of its kind may have finalizers", ref, timeout)
+			case <-ticker.C:
+			}
+		}
+	}
+	return nil
 }
