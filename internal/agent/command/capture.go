@@ -29,20 +29,20 @@ func newCapture() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runCapture(settings, flags, cmd.OutOrStdout(), nft.Apply)
+			return runCapture(settings, flags, cmd.OutOrStdout())
 		},
 	}
 	flags.add(cmd.Flags(), os.Getenv)
 	logs.add(cmd.Flags())
-	ignored(cmd.Flags(), "nftables rules are written in one step over netlink", "iptables-probe-port", "probe-timeout",
-		"force-apply", "native-nftables", "cni-mode", "dual-stack", "network-namespace", "host-filesystem-pod-network",
-		"iptables-trace-logging", "reconcile", "cleanup-only")
+	const why = "nftables rules are written in one step over netlink"
+	ignored(cmd.Flags(), why, "iptables-probe-port", "probe-timeout", "network-namespace")
+	ignoredSwitches(cmd.Flags(), why, "force-apply", "native-nftables", "cni-mode", "dual-stack", "iptables-trace-logging",
+		"reconcile", "cleanup-only", "host-filesystem-pod-network")
 	return cmd
 }
 
-// runCapture prints or applies the rules. Text is printed either way, as Istio's tool does: the log of the init container
-// is where people look for it.
-func runCapture(s capture.Settings, flags captureFlags, out io.Writer, apply func([]capture.Chain) error) error {
+// runCapture prints the rules and, unless told not to, applies them. The log of the init container is where people look.
+func runCapture(s capture.Settings, flags captureFlags, out io.Writer) error {
 	chains := capture.Plan(s)
 	if _, err := io.WriteString(out, capture.Text(chains)); err != nil {
 		return fmt.Errorf("print rules: %w", err)
@@ -50,7 +50,12 @@ func runCapture(s capture.Settings, flags captureFlags, out io.Writer, apply fun
 	if flags.dryRun || flags.skipApply {
 		return nil
 	}
-	return apply(chains)
+	if s.IPv6 {
+		if err := nft.AddPassthroughAddress(); err != nil {
+			return err
+		}
+	}
+	return nft.Apply(chains)
 }
 
 // host is what the rules depend on besides flags.

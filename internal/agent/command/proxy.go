@@ -38,9 +38,11 @@ func newProxy() *cobra.Command {
 	}
 	proxyFlags(cmd, &o)
 	logs.add(cmd.Flags())
-	ignored(cmd.Flags(), "this agent has no such part", "stsPort", "outlierLogPath", "tokenManagerPlugin", "templateFile",
-		"meshConfig", "serviceCluster", "networkConfig", "profiling", "log_target", "log_stacktrace_level", "log_caller",
-		"log_rotate", "keepaliveInterval", "keepaliveMaxServerConnectionAge", "keepaliveTimeout", "vklog")
+	const why = "this agent has no such part"
+	ignored(cmd.Flags(), why, "stsPort", "outlierLogPath", "tokenManagerPlugin", "templateFile", "meshConfig", "serviceCluster",
+		"networkConfig", "log_target", "log_stacktrace_level", "log_caller", "log_rotate", "keepaliveInterval",
+		"keepaliveMaxServerConnectionAge", "keepaliveTimeout", "vklog")
+	ignoredSwitches(cmd.Flags(), why, "profiling")
 	return cmd
 }
 

@@ -90,10 +90,16 @@ func parseLevel(text string) (slog.Level, error) {
 	return level, nil
 }
 
-// ignored takes flags that Istio's templates may set and that have no meaning here.
+// ignored takes flags with a value that Istio's templates may set and that have no meaning here.
 func ignored(flags *pflag.FlagSet, why string, names ...string) {
 	for _, name := range names {
 		flags.String(name, "", "accepted and ignored: "+why)
-		flags.Lookup(name).NoOptDefVal = "true"
+	}
+}
+
+// ignoredSwitches does the same for flags that are on or off.
+func ignoredSwitches(flags *pflag.FlagSet, why string, names ...string) {
+	for _, name := range names {
+		flags.Bool(name, false, "accepted and ignored: "+why)
 	}
 }

@@ -33,7 +33,12 @@ func captured(t *testing.T, s capture.Settings) world {
 	for _, address := range []string{"[::]:8080", "[::]:5432", peerIP + ":53", "[" + peerIP6 + "]:53", otherServer + ":53"} {
 		w.serve(t, w.peer, asApp, address, "peer")
 	}
-	in(t, w.pod, 0, func() error { return Apply(capture.Plan(s)) })
+	in(t, w.pod, 0, func() error {
+		if err := AddPassthroughAddress(); err != nil {
+			return err
+		}
+		return Apply(capture.Plan(s))
+	})
 	return w
 }
 
@@ -63,6 +68,7 @@ func TestWhoMeetsWhom(t *testing.T) {
 		{"proxy to its own pod, IPv6", 0, asProxy, "tcp", "", "[fd50::2]:8080", "inbound"},
 		{"proxy to the application", 0, asProxy, "tcp", "", "127.0.0.1:8080", "app"},
 		{"proxy to the application, passed through", 0, asProxy, "tcp", "127.0.0.6:0", "10.50.0.2:8080", "app"},
+		{"proxy to the application, passed through, IPv6", 0, asProxy, "tcp", "[::6]:0", "[fd50::2]:8080", "app"},
 		{"proxy to its own tunnel", 0, asProxy, "tcp", "", "10.50.0.2:15008", "tunnel"},
 		{"peer in", 1, asApp, "tcp", "", "10.50.0.2:8080", "inbound"},
 		{"peer in, IPv6", 1, asApp, "tcp", "", "[fd50::2]:8080", "inbound"},
