@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	istioclient "istio.io/client-go/pkg/clientset/versioned"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,6 +32,7 @@ const system = "istio-system"
 // apiServer is the API server of one cluster, in memory. It can be lost and found.
 type apiServer struct {
 	*fake.Clientset
+	istio istioclient.Interface // nil when the test is not about it
 
 	mu      sync.Mutex // guards what follows
 	down    error
@@ -125,7 +127,7 @@ func run(t *testing.T, own *apiServer, remotes map[string]*apiServer, test func(
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, own: own, remotes: remotes, metrics: prometheus.NewRegistry()}
 		w.set = clusters.New(clusters.Options{
-			Cluster: "cluster1", Namespace: system, Client: own.Clientset, Parse: parse, Metrics: w.metrics, Log: slog.New(slog.DiscardHandler),
+			Cluster: "cluster1", Namespace: system, Client: own.Clientset, Istio: own.istio, Parse: parse, Metrics: w.metrics, Log: slog.New(slog.DiscardHandler),
 			Open: func(kubeconfig []byte) (clusters.Client, error) {
 				a := remotes[string(kubeconfig)]
 				if a == nil {
