@@ -6,23 +6,25 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-const day = 24 * time.Hour
+const lifetime = time.Hour
 
-// running starts a keeper whose authority fails while *down says so.
-func running(t *testing.T, dir string, down *error) *Keeper {
+// running starts a keeper whose authority fails while down is set.
+func running(t *testing.T, dir string, down *atomic.Bool) *Keeper {
 	t.Helper()
 	ca := newAuthority(t)
-	k := NewKeeper(Options{Identity: identity, Dir: dir, Sign: func(ctx context.Context, csr []byte, d time.Duration) ([]string, error) {
-		if *down != nil {
-			return nil, *down
+	sign := func(ctx context.Context, csr []byte, d time.Duration) ([]string, error) {
+		if down.Load() {
+			return nil, errors.New("unreachable")
 		}
 		return ca.sign(ctx, csr, d)
-	}})
+	}
+	k := NewKeeper(Options{Identity: identity, Dir: dir, Lifetime: lifetime, Sign: sign})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); k.Run(ctx) }()
@@ -40,17 +42,17 @@ func current(k *Keeper) *Secret {
 func TestRenewsAtHalfOfTheLifetime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var down error
+		var down atomic.Bool
 		k := running(t, "", &down)
 		first := current(k)
 		if first == nil {
 			t.Fatal("no certificate at the start")
 		}
-		time.Sleep(day * 48 / 100)
+		time.Sleep(lifetime * 48 / 100)
 		if current(k) != first {
 			t.Error("renewed too early")
 		}
-		time.Sleep(day * 4 / 100)
+		time.Sleep(lifetime * 4 / 100)
 		second := current(k)
 		if second == first {
 			t.Fatal("not renewed after half of the lifetime")
@@ -58,7 +60,7 @@ func TestRenewsAtHalfOfTheLifetime(t *testing.T) {
 		if string(second.Key) == string(first.Key) {
 			t.Error("the old key was used again")
 		}
-		if left := k.secondsLeft(); left < (day * 97 / 100).Seconds() {
+		if left := k.secondsLeft(); left < (lifetime * 97 / 100).Seconds() {
 			t.Errorf("%v s left", left)
 		}
 	})
@@ -67,19 +69,19 @@ func TestRenewsAtHalfOfTheLifetime(t *testing.T) {
 func TestKeepsTheOldCertificateWhileTheAuthorityFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var down error
+		var down atomic.Bool
 		k := running(t, "", &down)
 		first := current(k)
-		down = errors.New("unreachable")
-		time.Sleep(day * 99 / 100)
+		down.Store(true)
+		time.Sleep(lifetime * 99 / 100)
 		if current(k) != first || k.TLSCertificate() == nil {
 			t.Error("a failure took the certificate away")
 		}
-		time.Sleep(day)
+		time.Sleep(lifetime)
 		if k.TLSCertificate() != nil {
 			t.Error("an ended certificate is offered")
 		}
-		down = nil
+		down.Store(false)
 		time.Sleep(retryMax)
 		if s := current(k); s == first {
 			t.Error("did not recover within the longest pause")
@@ -90,9 +92,9 @@ func TestKeepsTheOldCertificateWhileTheAuthorityFails(t *testing.T) {
 func TestRetriesWithGrowingPauses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		calls := 0
+		var calls atomic.Int64
 		k := NewKeeper(Options{Identity: identity, Sign: func(context.Context, []byte, time.Duration) ([]string, error) {
-			calls++
+			calls.Add(1)
 			return nil, errors.New("unreachable")
 		}})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -100,11 +102,11 @@ func TestRetriesWithGrowingPauses(t *testing.T) {
 		go func() { defer close(done); k.Run(ctx) }()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		early := calls
+		early := calls.Load()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if early < 3 || calls-early < 120 || calls-early > 260 {
-			t.Errorf("%d tries in the first second, %d in the next hour", early, calls-early)
+		if early < 3 || calls.Load()-early < 120 || calls.Load()-early > 260 {
+			t.Errorf("%d tries in the first second, %d in the next hour", early, calls.Load()-early)
 		}
 		cancel()
 		<-done
@@ -115,18 +117,18 @@ func TestRestartStartsFromTheSavedCertificate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		var down error
+		var down atomic.Bool
 		first := current(running(t, dir, &down))
 		info, err := os.Stat(filepath.Join(dir, storeName))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Fatalf("saved with mode %v, error %v", info.Mode(), err)
 		}
-		down = errors.New("unreachable")
+		down.Store(true)
 		again := current(running(t, dir, &down))
 		if again == nil || string(again.Key) != string(first.Key) {
 			t.Error("the saved certificate was not used")
 		}
-		time.Sleep(2 * day)
+		time.Sleep(2 * lifetime)
 		if s := current(NewKeeper(Options{Identity: identity, Dir: dir})); s != nil {
 			t.Error("a saved certificate that has ended was used")
 		}
