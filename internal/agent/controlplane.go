@@ -80,7 +80,8 @@ func (c controlPlane) transport() (credentials.TransportCredentials, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: c.serverName}
 	if config.ServerName == "" {
 		config.ServerName = host
-		if isLoopback(host) {
+		// The certificate names services, not addresses.
+		if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
 			config.ServerName = defaultServerName
 		}
 	}

@@ -80,14 +80,14 @@ func (c captureFlags) settings(h host) (capture.Settings, error) {
 			}
 		}
 	}
-	list("--proxy-uid", func() (e error) { s.ProxyUIDs, e = numbers[uint32](c.uids, 32); return })
-	list("--proxy-gid", func() (e error) { s.ProxyGIDs, e = numbers[uint32](c.gids, 32); return })
-	list("-b", func() (e error) { s.InboundPorts, e = ports(c.inboundPorts); return })
-	list("-d", func() (e error) { s.ExcludeInboundPorts, e = numbers[uint16](c.excludeInboundPorts, 16); return })
-	list("-q", func() (e error) { s.OutboundPorts, e = numbers[uint16](c.outboundPorts, 16); return })
-	list("-o", func() (e error) { s.ExcludeOutboundPorts, e = numbers[uint16](c.excludeOutboundPorts, 16); return })
-	list("-i", func() (e error) { s.OutboundCIDRs, e = cidrs(c.outboundCIDRs); return })
-	list("-x", func() (e error) { s.ExcludeOutboundCIDRs, e = prefixes(c.excludeOutboundCIDRs); return })
+	list("--proxy-uid", func() (e error) { s.ProxyUIDs, e = numbers[uint32](c.uids, 32); return e })
+	list("--proxy-gid", func() (e error) { s.ProxyGIDs, e = numbers[uint32](c.gids, 32); return e })
+	list("-b", func() (e error) { s.InboundPorts, e = ports(c.inboundPorts); return e })
+	list("-d", func() (e error) { s.ExcludeInboundPorts, e = numbers[uint16](c.excludeInboundPorts, 16); return e })
+	list("-q", func() (e error) { s.OutboundPorts, e = numbers[uint16](c.outboundPorts, 16); return e })
+	list("-o", func() (e error) { s.ExcludeOutboundPorts, e = numbers[uint16](c.excludeOutboundPorts, 16); return e })
+	list("-i", func() (e error) { s.OutboundCIDRs, e = cidrs(c.outboundCIDRs); return e })
+	list("-x", func() (e error) { s.ExcludeOutboundCIDRs, e = prefixes(c.excludeOutboundCIDRs); return e })
 	return s, err
 }
 
