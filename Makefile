@@ -8,20 +8,23 @@ SHELL := /bin/sh
 GO      ?= go
 VERSION ?= $(shell sed -n 's/^var Version = "\(.*\)"/\1/p' internal/version/version.go)
 LDFLAGS := -s -w -X github.com/isthmus-mesh/isthmus/internal/version.Version=$(VERSION)
-GOBUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)"
+
+# Programs, images and linters compile with the same settings, so that the compiler's cache serves them all. Tests with the
+# race detector are the one other setting: they need cgo, and paths in the file system.
+export CGO_ENABLED := 0
+export GOFLAGS     := -trimpath -buildvcs=false
+RACE := env CGO_ENABLED=1 GOFLAGS=-buildvcs=false $(GO) test -race
 
 # The folder of guides that the tests run word for word. Empty: they are left out, which is said. Set but missing: red.
 GUIDES ?=
 export GUIDES
 
-# Packages of the rings. What is in none of the others is ring 1.
-RING2 := ./internal/golden/...
-RING3 := ./internal/meshtest/...
-RING4 := ./e2e/...
-RING1  = $(shell $(GO) list ./... | grep -v -E '/(internal/golden|internal/meshtest|e2e)(/|$$)')
-
-# The lab's clusters are real and slow to make: ring 4 builds only with this tag.
-LAB_TAG := lab
+# Packages of the rings. Tests that need a real API server build with the tag apiserver, those on real clusters with lab.
+tagged = $(sort $(dir $(shell git grep -l '^//go:build $(1)$$' -- '*_test.go' ':!lab/')))
+RING1  = $(shell $(GO) list -e ./... | grep -v -E '/internal/(golden|meshtest)(/|$$)')
+RING2  = ./internal/golden/...
+RING3  = ./internal/meshtest/... $(addprefix ./,$(call tagged,apiserver))
+RING4  = $(addprefix ./,$(call tagged,lab))
 
 .PHONY: help
 help: ## list the targets
@@ -31,7 +34,7 @@ help: ## list the targets
 
 .PHONY: build
 build: generate lab-binaries ## bin/: isthmus, istioctl (the same), istiod, agent, isthmus-lab, kubectl
-	$(GOBUILD) -o bin/ ./cmd/isthmus ./cmd/istiod ./cmd/agent
+	$(GO) build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/isthmus ./cmd/istiod ./cmd/agent
 	ln -f bin/isthmus bin/istioctl
 
 .PHONY: generate
@@ -40,7 +43,7 @@ generate: ## the files that come out of other modules: the CRDs of the base char
 
 .PHONY: lab-command
 lab-command:
-	cd lab && CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o ../bin/isthmus-lab ./cmd/isthmus-lab
+	cd lab && $(GO) build -ldflags "-s -w" -o ../bin/isthmus-lab ./cmd/isthmus-lab
 
 # Kubernetes and its companions, once, into the cache; kubectl is one of them.
 .PHONY: lab-binaries
@@ -72,8 +75,8 @@ $(LINTERS)/golangci-lint:
 lint: generate $(LINTERS)/golangci-lint ## gofumpt, go vet, golangci-lint
 	@files=$$($(LINTERS)/gofumpt -l $$(git ls-files '*.go')) || exit 1; \
 	  [ -z "$$files" ] || { echo "not formatted; run make format:" >&2; echo "$$files" >&2; exit 1; }
-	$(GO) vet -tags $(LAB_TAG) ./...
-	cd lab && $(GO) vet ./...
+	$(GO) vet -tags apiserver,lab ./...
+	cd lab && $(GO) vet -tags lab ./...
 	$(LINTERS)/golangci-lint run ./...
 
 .PHONY: format
@@ -94,7 +97,7 @@ test: rings-start packages build images ## what continuous integration runs: lin
 
 .PHONY: test-all
 test-all: test ## and all guides, documentation pages and faults in the lab
-	@TEST_ALL=1 $(MAKE) --no-print-directory test-lab
+	@TEST_ALL=1 $(MAKE) --no-print-directory test-lab-alone test-lab
 
 .PHONY: rings-start
 rings-start: check-guides
@@ -102,21 +105,28 @@ rings-start: check-guides
 
 .PHONY: test-unit
 test-unit: generate ## ring 1: unit tests, with the race detector
-	@tools/ring.sh "ring 1, unit" $(GO) test -race -timeout 10m $(RING1)
+	@tools/ring.sh "ring 1, unit" $(RACE) -timeout 15m $(RING1)
 	@cd lab && ../tools/ring.sh "ring 1, unit tests of the lab" $(GO) test -timeout 10m ./...
 
 .PHONY: test-golden
 test-golden: generate ## ring 2: translation, each result judged by the real Envoy
-	@tools/ring.sh "ring 2, golden" $(GO) test -timeout 10m $(RING2)
+	@tools/ring.sh "ring 2, golden" $(RACE) -timeout 15m $(RING2)
 
 .PHONY: test-mesh
 test-mesh: generate lab-binaries ## ring 3: control planes in one process, then with a real API server and Envoy
-	@PATH="$$(bin/isthmus-lab build):$$PATH" tools/ring.sh "ring 3, in process" $(GO) test -race -timeout 15m $(RING3)
+	@programs=$$(bin/isthmus-lab build) && \
+	  KUBERNETES_BIN="$$programs" ETCD="$$programs/etcd" KUBE_APISERVER="$$programs/kube-apiserver" \
+	  tools/ring.sh "ring 3, in process" $(RACE) -tags apiserver -timeout 20m $(RING3)
 
 .PHONY: test-lab
 test-lab: check-guides build images ## ring 4: guides and pages on real clusters (root)
+	@[ -n "$(RING4)" ] || { echo "ring 4 has no tests" >&2; exit 1; }
 	@tools/ring.sh "ring 4, lab" env PATH="$(CURDIR)/bin:$$PATH" ISTIO="$(CURDIR)" \
-	  $(GO) test -tags $(LAB_TAG) -count 1 -timeout 40m -v $(RING4)
+	  $(RACE) -tags lab -count 1 -p 1 -timeout 40m -v $(RING4)
+
+.PHONY: test-lab-alone
+test-lab-alone: lab-binaries ## the lab's own tests on real clusters (root)
+	@cd lab && ../tools/ring.sh "ring 4, the lab itself" $(GO) test -tags lab -count 1 -timeout 30m .
 
 .PHONY: check-guides
 check-guides:

@@ -13,6 +13,7 @@ if [ $code -eq 0 ]; then
 else
   echo "== $name: FAILED after $seconds s" >&2
 fi
-mkdir -p dist
-echo "$seconds s  $name  exit $code" >>dist/rings.txt
+dist=$(dirname "$0")/../dist
+mkdir -p "$dist"
+echo "$seconds s  $name  exit $code" >>"$dist/rings.txt"
 exit $code
