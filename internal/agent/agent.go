@@ -69,6 +69,7 @@ func newAgent(o Options) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	o = o.withConfig(facts.Config)
 	a := &agent{o: o, env: environment(o.Environ), facts: facts, metrics: prometheus.NewRegistry(), quit: make(chan struct{}, 1)}
 	metrics := prometheus.WrapRegistererWithPrefix("istio_agent_", a.metrics)
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

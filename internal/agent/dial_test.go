@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
 )
 
 func TestConnectionsThatAreRefused(t *testing.T) {
@@ -131,5 +132,27 @@ func TestOrphansAreReaped(t *testing.T) {
 			t.Fatal("the orphan was not reaped")
 		case <-tick.C:
 		}
+	}
+}
+
+func TestProxyConfigChoosesPorts(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		config    *meshv1alpha1.ProxyConfig
+		status    string
+		adminPort uint32
+	}{
+		{&meshv1alpha1.ProxyConfig{}, ":15020", 15000},
+		{&meshv1alpha1.ProxyConfig{StatusPort: 16020, ProxyAdminPort: 16000}, ":16020", 16000},
+	}
+	for _, c := range cases {
+		o := Defaults(nil).withConfig(c.config)
+		if o.StatusAddress != c.status || o.AdminPort != c.adminPort {
+			t.Errorf("%v: status %s, admin %d; want %s and %d", c.config, o.StatusAddress, o.AdminPort, c.status, c.adminPort)
+		}
+	}
+	given := Options{StatusAddress: "127.0.0.1:1", AdminPort: 2}
+	if o := given.withConfig(cases[1].config); o.StatusAddress != "127.0.0.1:1" || o.AdminPort != 2 {
+		t.Errorf("what was given is overruled: %v", o)
 	}
 }

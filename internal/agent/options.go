@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
 
 	"github.com/isthmus-mesh/isthmus/internal/bootstrap"
 	"github.com/isthmus-mesh/isthmus/internal/sds"
@@ -33,9 +36,9 @@ type Options struct {
 	ResolvConf  string
 
 	DNSAddresses   []string // where DNS queries are redirected to
-	StatusAddress  string
-	Bind           string // address of Envoy's two static listeners
-	AdminPort      uint32
+	StatusAddress  string   // where readiness, probes and metrics are served; from ProxyConfig.statusPort, else :15020, if empty
+	Bind           string   // address of Envoy's two static listeners
+	AdminPort      uint32   // from ProxyConfig.proxyAdminPort, else 15000, if 0
 	ReadyPort      uint32
 	PrometheusPort uint32
 
@@ -64,8 +67,6 @@ func Defaults(environ []string) Options {
 		CARootFile:     env.get("CA_ROOT_CA", "/var/run/secrets/istio/root-cert.pem"),
 		SDSSocket:      "/var/run/secrets/workload-spiffe-uds/socket",
 		ResolvConf:     "/etc/resolv.conf",
-		StatusAddress:  ":15020",
-		AdminPort:      bootstrap.AdminPort,
 		ReadyPort:      bootstrap.ReadyPort,
 		PrometheusPort: bootstrap.PrometheusPort,
 		LogLevel:       "warning",
@@ -74,6 +75,24 @@ func Defaults(environ []string) Options {
 }
 
 func (o Options) xdsSocket() string { return filepath.Join(o.ConfigDir, "XDS") }
+
+// withConfig fills in the ports that the pod's ProxyConfig may choose.
+func (o Options) withConfig(config *meshv1alpha1.ProxyConfig) Options {
+	if o.StatusAddress == "" {
+		o.StatusAddress = fmt.Sprintf(":%d", positive(config.GetStatusPort(), bootstrap.StatusPort))
+	}
+	if o.AdminPort == 0 {
+		o.AdminPort = positive(config.GetProxyAdminPort(), bootstrap.AdminPort)
+	}
+	return o
+}
+
+func positive(port int32, other uint32) uint32 {
+	if port > 0 {
+		return uint32(port)
+	}
+	return other
+}
 
 // facts reads what the pod knows about itself.
 func (o Options) facts() (bootstrap.Facts, error) {
