@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -132,7 +133,8 @@ func (a *agent) newDNS(metrics prometheus.Registerer) (*dns.Server, error) {
 	}
 	o := dns.Options{
 		Addresses: a.o.DNSAddresses, Namespace: a.facts.Namespace, Search: config.Search,
-		Metrics: metrics, Log: a.o.Log.With("scope", "dns"),
+		ClusterDomain: strings.TrimPrefix(a.facts.Domain, a.facts.Namespace+"."),
+		Metrics:       metrics, Log: a.o.Log.With("scope", "dns"),
 	}
 	if len(o.Addresses) == 0 {
 		o.Addresses = dnsAddresses(a.facts.IPs)
