@@ -62,5 +62,8 @@ var commands = []func(*globals) *cobra.Command{
 	newUninstallCommand,
 	newVersionCommand,
 	newCreateRemoteSecretCommand,
+	newRemoteClustersCommand,
+	newProxyStatusCommand,
+	newVerifyCommand,
 	newExperimentalCommand,
 }
