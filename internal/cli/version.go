@@ -107,7 +107,7 @@ func (v *versions) askCluster(ctx context.Context, g *globals, revision string) 
 func (v *versions) askPod(ctx context.Context, client *kube.Client, namespace string, pod kube.ControlPlane) {
 	own := meshVersion{Component: "pilot", ID: pod.Pod, Revision: pod.Revision, Info: build{Version: pod.ImageTag}}
 	if text, err := client.GetFromPod(ctx, namespace, pod.Pod, 15014, "/version"); err == nil {
-		own.Info.Version = strings.TrimSpace(string(text))
+		own.Info.Version = release(strings.TrimSpace(string(text)))
 	}
 	v.ControlPlane = append(v.ControlPlane, own)
 	text, err := client.GetFromPod(ctx, namespace, pod.Pod, 15014, "/debug/syncz")
@@ -127,6 +127,15 @@ func (v *versions) askPod(ctx context.Context, client *kube.Client, namespace st
 	for _, p := range proxies {
 		v.DataPlane = append(v.DataPlane, proxyVersion{ID: p.Proxy, Version: p.Version})
 	}
+}
+
+// release takes the commit and the state of its work tree off what istiod says: VERSION-COMMIT-STATE.
+func release(said string) string {
+	parts := strings.Split(said, "-")
+	if n := len(parts); n > 2 && slices.Contains([]string{"Clean", "Modified"}, parts[n-1]) {
+		return strings.Join(parts[:n-2], "-")
+	}
+	return said
 }
 
 func (v *versions) print(out io.Writer, f *versionFlags) error {
