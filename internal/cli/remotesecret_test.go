@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,7 +87,7 @@ func TestCreateRemoteSecretPrintsOneDocument(t *testing.T) {
 	for _, spelling := range [][]string{
 		{"create-remote-secret"}, {"x", "create-remote-secret"}, {"exp", "create-remote-secret"}, {"experimental", "create-remote-secret"},
 	} {
-		args := append(spelling, "--context=here", "--name=cluster1", "--kubeconfig="+file)
+		args := slices.Concat(spelling, []string{"--context=here", "--name=cluster1", "--kubeconfig=" + file})
 		stdout, stderr, err := run(t, args...)
 		if err != nil {
 			t.Fatalf("%v: %v", args, err)
