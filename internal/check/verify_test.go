@@ -1,0 +1,386 @@
+package check
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/isthmus-mesh/isthmus/api/label"
+	"github.com/isthmus-mesh/isthmus/internal/probe"
+)
+
+func TestHealthyMeshPasses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "cluster1", "cluster2")
+	w.addSample(true)
+	report := w.verify(nil)
+	for _, r := range report.Checks {
+		if r.State != OK {
+			t.Errorf("%s: %s %s", r.title(), r.State, r.Reason)
+		}
+	}
+	if len(report.Checks) < 18 {
+		t.Errorf("only %d checks", len(report.Checks))
+	}
+	for _, name := range []string{"cluster1", "cluster2"} {
+		_, err := w.members[name].core.CoreV1().Namespaces().Get(t.Context(), ProbeNamespace, metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			t.Errorf("%s: the probes' namespace is still there: %v", name, err)
+		}
+	}
+}
+
+// TestEachRedNamesItsCause breaks one thing after the other and looks at the row that has to say so.
+func TestEachRedNamesItsCause(t *testing.T) {
+	t.Parallel()
+	type row struct{ check, from, to string }
+	cases := []struct {
+		name   string
+		spoil  func(*world)
+		change func(*Options)
+		row    row
+		reason string
+		fix    string
+	}{
+		{
+			name: "Secret gone", row: row{remoteSecret, "cluster1", "cluster2"},
+			spoil: func(w *world) {
+				m := w.members["cluster1"]
+				if err := m.core.CoreV1().Secrets("istio-system").Delete(w.t.Context(), "istio-remote-secret-cluster2", metav1.DeleteOptions{}); err != nil {
+					w.t.Fatal(err)
+				}
+				m.peers = m.peers[:1]
+			},
+			reason: "no remote Secret for cluster2",
+			fix:    "istioctl create-remote-secret --context=cluster2 --name=cluster2 | kubectl apply -f - --context=cluster1",
+		},
+		{
+			name: "control plane without the Secret", row: row{discovery, "cluster1", "cluster2"},
+			spoil: func(w *world) {
+				m := w.members["cluster1"]
+				if err := m.core.CoreV1().Secrets("istio-system").Delete(w.t.Context(), "istio-remote-secret-cluster2", metav1.DeleteOptions{}); err != nil {
+					w.t.Fatal(err)
+				}
+				m.peers = m.peers[:1]
+			},
+			reason: "no remote Secret", fix: "create-remote-secret",
+		},
+		{
+			name: "token wrong", row: row{credential, "cluster1", "cluster2"},
+			change: func(o *Options) {
+				o.Try = func(context.Context, []byte) (string, error) {
+					return "https://cluster2.example", apierrors.NewUnauthorized("Unauthorized")
+				}
+			},
+			reason: "token wrong", fix: "create-remote-secret --context=cluster2",
+		},
+		{
+			name: "token wrong, as the control plane sees it", row: row{discovery, "cluster2", "cluster1"},
+			spoil: func(w *world) {
+				p := w.members["cluster2"].peer("cluster1")
+				p.Status, p.State, p.Reason, p.Since = "closed", "refused", "Unauthorized", time.Now().Add(-time.Minute)
+			},
+			reason: "cluster1 is refused for 1m0s: Unauthorized", fix: "create-remote-secret --context=cluster1",
+		},
+		{
+			name: "token without rights", row: row{credential, "cluster1", "cluster2"},
+			change: func(o *Options) {
+				o.Try = func(context.Context, []byte) (string, error) {
+					return "s", apierrors.NewForbidden(schema.GroupResource{Resource: "services"}, "", errors.New("no"))
+				}
+			},
+			reason: "forbids reading", fix: "istio-reader-service-account",
+		},
+		{
+			name: "other API server behind the address", row: row{credential, "cluster1", "cluster2"},
+			change: func(o *Options) {
+				o.Try = func(context.Context, []byte) (string, error) { return "s", x509.UnknownAuthorityError{} }
+			},
+			reason: "not from the authority in the Secret", fix: "create-remote-secret",
+		},
+		{
+			name: "API server out of reach", row: row{discovery, "cluster1", "cluster2"},
+			spoil: func(w *world) {
+				p := w.members["cluster1"].peer("cluster2")
+				stale := time.Now().Add(-90 * time.Second)
+				p.Status, p.State, p.Reason, p.StaleSince = "timeout", "stale", "dial tcp: i/o timeout", &stale
+			},
+			reason: "cluster2 is stale for 1m30s: dial tcp: i/o timeout", fix: "let the pods of cluster1 reach https://cluster2.example:6443",
+		},
+		{
+			name: "other root", row: row{sameRoot, "cluster1", "cluster2"},
+			spoil: func(w *world) {
+				other := rootConfigMap(newRoot(w.t, "other"))
+				if _, err := w.members["cluster2"].core.CoreV1().ConfigMaps("istio-system").Update(w.t.Context(), other, metav1.UpdateOptions{}); err != nil {
+					w.t.Fatal(err)
+				}
+			},
+			reason: "other root: cluster1 has ", fix: "isthmus cert intermediate",
+		},
+		{
+			name: "other trust domain", row: row{sameRoot, "cluster1", "cluster2"},
+			spoil: func(w *world) {
+				cm := &corev1.ConfigMap{
+					ObjectMeta: metav1.ObjectMeta{Name: "istio", Namespace: "istio-system"}, Data: map[string]string{"mesh": "trustDomain: elsewhere"},
+				}
+				if _, err := w.members["cluster2"].core.CoreV1().ConfigMaps("istio-system").Update(w.t.Context(), cm, metav1.UpdateOptions{}); err != nil {
+					w.t.Fatal(err)
+				}
+			},
+			reason: "cluster.local in cluster1, elsewhere in cluster2", fix: "meshConfig.trustDomain",
+		},
+		{
+			name: "other root, as a request sees it", row: row{request, "cluster1", "cluster2"},
+			spoil: answers("cluster1", "cluster2", probe.Call{
+				Status: 503, Body: "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, " +
+					"transport failure reason: TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end",
+			}),
+			reason: "other root", fix: "same root",
+		},
+		{
+			name: "link cut", row: row{request, "cluster1", "cluster2"},
+			spoil: answers("cluster1", "cluster2", probe.Call{
+				Error: "Get \"http://probe-cluster2.isthmus-verify:8080/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+			}),
+			reason: "link cut", fix: "routes, firewalls",
+		},
+		{
+			name: "link cut, as Envoy says it", row: row{request, "cluster1", "cluster2"},
+			spoil: answers("cluster1", "cluster2", probe.Call{
+				Status: 503, Body: "upstream connect error or disconnect/reset before headers. reset reason: connection timeout",
+			}),
+			reason: "link cut", fix: "routes, firewalls",
+		},
+		{
+			name: "no endpoints", row: row{request, "cluster1", "cluster2"},
+			spoil:  answers("cluster1", "cluster2", probe.Call{Status: 503, Body: "no healthy upstream"}),
+			reason: "has no endpoint of the probe", fix: "discovery and endpoints",
+		},
+		{
+			name: "connection refused", row: row{request, "cluster1", "cluster2"},
+			spoil: answers("cluster1", "cluster2", probe.Call{
+				Status: 503, Body: "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, transport failure reason: delayed connect error: Connection refused",
+			}),
+			reason: "connection refused by the pod in cluster2", fix: "logs",
+		},
+		{
+			name: "name unknown", row: row{request, "cluster1", "cluster2"},
+			spoil:  answers("cluster1", "cluster2", probe.Call{Error: "dial tcp: lookup probe-cluster2.isthmus-verify: no such host"}),
+			reason: "name of the probe is unknown in cluster1", fix: "endpoints",
+		},
+		{
+			name: "plain text", row: row{request, "cluster1", "cluster2"},
+			spoil:  answers("cluster1", "cluster2", probe.Call{Status: 200, Answer: &probe.Answer{Cluster: "cluster2"}}),
+			reason: "without mutual TLS", fix: "tlsMode",
+		},
+		{
+			name: "somebody else's identity", row: row{request, "cluster1", "cluster2"},
+			spoil: answers("cluster1", "cluster2", probe.Call{Status: 200, Answer: &probe.Answer{
+				Cluster: "cluster2", ClientCertificate: "URI=spiffe://cluster.local/ns/istio-system/sa/gateway",
+			}}),
+			reason: `saw identity "spiffe://cluster.local/ns/istio-system/sa/gateway", want "spiffe://cluster.local/ns/isthmus-verify/sa/probe-cluster1"`,
+			fix:    "ends TLS",
+		},
+		{
+			name: "wrong cluster answers", row: row{request, "cluster1", "cluster2"},
+			spoil:  answers("cluster1", "cluster2", probe.Call{Status: 200, Answer: &probe.Answer{Cluster: "cluster1"}}),
+			reason: "cluster1 answered in place of cluster2", fix: "endpointslices",
+		},
+		{
+			name: "probe not injected", row: row{probePod, "cluster2", ""},
+			spoil:  func(w *world) { w.members["cluster2"].uninjected = true },
+			reason: "pod not injected", fix: "mutatingwebhookconfiguration",
+		},
+		{
+			name: "sample's pod not injected", row: row{sample, "cluster1", ""},
+			spoil:  func(w *world) { w.addSample(false) },
+			reason: "pod not injected: helloworld-v1 has no sidecar", fix: "kubectl --context=cluster1 label namespace sample istio-injection=enabled",
+		},
+		{
+			name: "only one version answers", row: row{sample, "cluster2", ""},
+			spoil: func(w *world) {
+				w.addSample(true)
+				w.members["cluster2"].hello = []string{"v2"}
+			},
+			reason: "v1 of cluster1 never answers, only v2 40 times", fix: "rows of the pairs",
+		},
+		{
+			name: "control plane down", row: row{controlPlane, "cluster2", ""},
+			spoil: func(w *world) {
+				m := w.members["cluster2"]
+				m.down = true
+				if err := m.core.CoreV1().Pods("istio-system").Delete(w.t.Context(), "istiod-1", metav1.DeleteOptions{}); err != nil {
+					w.t.Fatal(err)
+				}
+			},
+			reason: "control plane down: Deployment istiod has no pods", fix: "kubectl --context=cluster2 describe",
+		},
+		{
+			name: "control plane not ready", row: row{controlPlane, "cluster2", ""},
+			spoil:  func(w *world) { w.members["cluster2"].down = true },
+			reason: "no istiod pod is ready: istiod-1: connection refused", fix: "describe pods",
+		},
+		{
+			name: "two clusters of one name", row: row{clusterName, "cluster1", ""},
+			spoil: func(w *world) {
+				m := w.members["cluster2"]
+				cm := &corev1.ConfigMap{
+					ObjectMeta: metav1.ObjectMeta{Name: "istio-sidecar-injector", Namespace: "istio-system"},
+					Data:       map[string]string{"values": `{"global":{"multiCluster":{"clusterName":"cluster1"}}}`},
+				}
+				if _, err := m.core.CoreV1().ConfigMaps("istio-system").Update(w.t.Context(), cm, metav1.UpdateOptions{}); err != nil {
+					w.t.Fatal(err)
+				}
+			},
+			reason: `cluster1, cluster2 all call their cluster "cluster1"`, fix: "clusterName=NAME",
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "cluster1", "cluster2")
+				if c.spoil != nil {
+					c.spoil(w)
+				}
+				report := w.verify(c.change)
+				got := w.find(report, c.row.check, c.row.from, c.row.to)
+				if got.State != Failed || !strings.Contains(got.Reason, c.reason) || !strings.Contains(got.Fix, c.fix) {
+					t.Errorf("got %s\nreason %s\nfix %s\nwant reason %q, fix %q", got.State, got.Reason, got.Fix, c.reason, c.fix)
+				}
+			})
+		})
+	}
+}
+
+// answers makes the probe of one cluster hear the same each time it calls another's.
+func answers(from, to string, c probe.Call) func(*world) {
+	return func(w *world) {
+		w.members[from].calls = func(url string) (probe.Call, bool) { return c, url == probeURL(to) }
+	}
+}
+
+func TestNotesDoNotFail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "cluster1", "cluster2")
+	w.members["cluster2"].put(t,
+		&corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Name: "istio-eastwestgateway", Namespace: "istio-system", Labels: map[string]string{label.Network: "network2"}},
+			Spec:       corev1.ServiceSpec{Selector: map[string]string{"istio": "eastwestgateway"}},
+			Status:     corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "192.0.2.1"}}}},
+		},
+		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Name: "istio-eastwestgateway-1", Namespace: "istio-system",
+			Labels: map[string]string{label.Network: "network2", "istio": "eastwestgateway"},
+		}},
+	)
+	w.members["cluster1"].now = func() time.Time { return time.Now().Add(-time.Minute) }
+	report := w.verify(func(o *Options) {
+		o.Try = func(context.Context, []byte) (string, error) {
+			return "https://far.example", errors.New("no route to host")
+		}
+	})
+	if n := report.Count(Failed); n != 0 {
+		t.Errorf("%d checks failed: %+v", n, report.Checks)
+	}
+	for _, want := range []struct{ check, from, to, reason string }{
+		{gateway, "cluster2", "", "istio-system/istio-eastwestgateway names network network2, and no pod or namespace is on it (the cluster is on network1)"},
+		{clock, "cluster1", "", "behind this machine's"},
+		{credential, "cluster1", "cluster2", "https://far.example cannot be reached from this machine, but from cluster1 it can"},
+	} {
+		got := w.find(report, want.check, want.from, want.to)
+		if got.State != Note || !strings.Contains(got.Reason, want.reason) {
+			t.Errorf("%s: got %s %s, want a note with %q", want.check, got.State, got.Reason, want.reason)
+		}
+	}
+	if got := w.find(report, sample, "all", ""); got.State != Skipped {
+		t.Errorf("the sample is not there: got %s %s", got.State, got.Reason)
+	}
+}
+
+func TestNetworkWithoutGatewayIsRed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "cluster1", "cluster2")
+	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system", Labels: map[string]string{label.Network: "network2"}}}
+	if _, err := w.members["cluster2"].core.CoreV1().Namespaces().Update(t.Context(), own, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	got := w.find(w.verify(nil), gateway, "cluster2", "")
+	if got.State != Failed || !strings.Contains(got.Reason, "network network2 has no gateway") || !strings.Contains(got.Fix, "gen-eastwest-gateway.sh --network network2") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestContextsWithoutControlPlaneAreLeftOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "cluster1", "cluster2", "plain")
+	if err := w.members["plain"].core.AppsV1().Deployments("istio-system").Delete(t.Context(), "istiod", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.members["again"] = w.members["cluster1"]
+	w.contexts = append(w.contexts, "again", "gone")
+	report := w.verify(func(o *Options) {
+		o.Connect = func(name string) (Cluster, error) {
+			if name == "gone" {
+				return Cluster{}, errors.New("no such host")
+			}
+			return w.connect(name)
+		}
+	})
+	want := []LeftOut{
+		{"plain", "no istiod in namespace istio-system"},
+		{"again", "it is the same cluster as context cluster1"},
+		{"gone", "the API server gives no answer: no such host"},
+	}
+	if !slices.Equal(report.LeftOut, want) {
+		t.Errorf("left out %+v, want %+v", report.LeftOut, want)
+	}
+	if got := w.find(report, request, "cluster1", "cluster2"); got.State != OK {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestNamespaceOfOthersStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "cluster1", "cluster2")
+	w.members["cluster2"].put(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ProbeNamespace}})
+	report := w.verify(nil)
+	got := w.find(report, probePod, "cluster2", "")
+	if got.State != Failed || !strings.Contains(got.Reason, "was not made by verify") {
+		t.Errorf("got %+v", got)
+	}
+	if _, err := w.members["cluster2"].core.CoreV1().Namespaces().Get(t.Context(), ProbeNamespace, metav1.GetOptions{}); err != nil {
+		t.Errorf("the namespace of somebody else is gone: %v", err)
+	}
+}
+
+func TestInterruptedRunRemovesItsProbes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "cluster1", "cluster2")
+	ctx, interrupt := context.WithCancel(t.Context())
+	// The probe never gets ready; the run is interrupted while it waits for it.
+	w.members["cluster1"].probePod = func(pod *corev1.Pod) {
+		pod.Status.Conditions = nil
+		interrupt()
+	}
+	_, err := Verify(ctx, Options{Candidates: w.contexts, Connect: w.connect, Namespace: "istio-system", Timeout: time.Minute})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v", err)
+	}
+	for _, name := range w.contexts {
+		_, err := w.members[name].core.CoreV1().Namespaces().Get(t.Context(), ProbeNamespace, metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			t.Errorf("%s: the probes' namespace is still there: %v", name, err)
+		}
+	}
+}
