@@ -108,7 +108,8 @@ var applets = []string{
 	"sleep", "sort", "tail", "test", "timeout", "true", "uniq", "wc", "wget", "xargs",
 }
 
-// curl is the image of the client samples: this machine's curl with its libraries, and BusyBox for a shell.
+// curl is the image of the client samples: this machine's curl with its libraries, BusyBox for a shell, and the load
+// generator.
 func curl(ctx context.Context, b *builder) (images.Image, error) {
 	source, err := find("curl")
 	if err != nil {
@@ -129,11 +130,18 @@ func curl(ctx context.Context, b *builder) (images.Image, error) {
 	for _, applet := range applets {
 		busybox = append(busybox, images.File{Path: "/bin/" + applet, Link: "busybox"})
 	}
+	load, err := b.compile(ctx, "./samples/load")
+	if err != nil {
+		return images.Image{}, err
+	}
 	return images.Image{
-		Name:       "curl",
-		Layers:     []images.Layer{base, {Name: "curl", Files: images.Merge(curl, busybox)}},
+		Name: "curl",
+		Layers: []images.Layer{
+			base, {Name: "curl", Files: images.Merge(curl, busybox)},
+			{Name: "load", Files: []images.File{{Path: "/usr/bin/load", Mode: 0o755, Source: load}}},
+		},
 		Entrypoint: []string{"/usr/bin/curl"},
 		User:       sampleUser,
-		Labels:     b.labels("curl", "Sample client: curl and a shell"),
+		Labels:     b.labels("curl", "Sample client: curl, a shell, and a load generator"),
 	}, nil
 }

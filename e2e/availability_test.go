@@ -1,0 +1,186 @@
+//go:build lab
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// loadFor is how long each case is under load: the cases interfere for that long. LOAD_FOR shortens it for people who
+// work on a case.
+func loadFor(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("LOAD_FOR")
+	if text == "" {
+		return 2 * time.Minute
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// availability sends 100 requests a second from each cluster to the service of both while something happens. No request
+// may fail.
+func availability(t *testing.T, l *lab) {
+	cases := []struct {
+		name string
+		// happen is called again and again while the load lasts.
+		happen func(t *testing.T, l *lab, round int)
+		prove  func(t *testing.T, l *lab, rounds int) // nil: nothing to prove but the load's answers
+	}{
+		{name: "nothing happens", happen: func(*testing.T, *lab, int) {}},
+		{name: "remote deployment scaled", happen: scaleRemote},
+		{name: "pods deleted", happen: deletePods},
+		{name: "istiod restarted", happen: restartControlPlane},
+		{name: "remote Secret applied again", happen: applySecretAgain},
+		{name: "certificates rotate", happen: rotating, prove: rotated},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			duration := loadFor(t)
+			if c.name == "nothing happens" {
+				duration = min(duration, 20*time.Second)
+			}
+			if c.name == "certificates rotate" {
+				shortCertificates(t, l)
+			}
+			loads := startLoads(t, l, duration)
+			rounds := 0
+			for end := time.Now().Add(duration - 15*time.Second); time.Now().Before(end); rounds++ {
+				c.happen(t, l, rounds)
+				pause(t, 5*time.Second)
+			}
+			for _, load := range loads {
+				load.judge(t)
+			}
+			if c.prove != nil {
+				c.prove(t, l, rounds)
+			}
+		})
+	}
+}
+
+// pause lets a real system go on for a while.
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case <-t.Context().Done():
+		t.Fatal(t.Context().Err())
+	case <-time.After(d):
+	}
+}
+
+// load is a load generator that runs in a client's pod.
+type load struct {
+	cluster string
+	out     bytes.Buffer
+	errs    bytes.Buffer
+	done    chan error
+}
+
+func startLoads(t *testing.T, l *lab, duration time.Duration) []*load {
+	t.Helper()
+	var loads []*load
+	for _, c := range clusters {
+		load := &load{cluster: c, done: make(chan error, 1)}
+		cmd := exec.CommandContext(t.Context(), l.find("kubectl"), "--context", c, "exec", "-n", "sample", "deploy/sleep", "-c", "sleep", "--",
+			"load", "-rate", "100", "-duration", duration.String(), "http://helloworld.sample:5000/hello")
+		cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = l.env, l.dir, &load.out, &load.errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		go func() { load.done <- cmd.Wait() }()
+		loads = append(loads, load)
+	}
+	return loads
+}
+
+// judge waits for the end of the load: every request was answered, by both versions.
+func (l *load) judge(t *testing.T) {
+	t.Helper()
+	if err := <-l.done; err != nil {
+		t.Fatalf("load in %s: %v\n%s%s", l.cluster, err, l.out.String(), l.errs.String())
+	}
+	var report struct {
+		Requests, Failed, Late int
+		Versions, Errors       map[string]int
+		FirstErrors            []string
+		P50Ms, P99Ms, MaxMs    float64
+	}
+	if err := json.Unmarshal(l.out.Bytes(), &report); err != nil {
+		t.Fatalf("load in %s: %v\n%s", l.cluster, err, l.out.String())
+	}
+	t.Logf("%s: %d requests, %d failed, answers %v, p50 %.1f ms, p99 %.1f ms, max %.1f ms, %d late",
+		l.cluster, report.Requests, report.Failed, report.Versions, report.P50Ms, report.P99Ms, report.MaxMs, report.Late)
+	if report.Failed > 0 {
+		t.Errorf("%s: %d of %d requests failed: %v\n%s", l.cluster, report.Failed, report.Requests, report.Errors,
+			strings.Join(report.FirstErrors, "\n"))
+	}
+	if report.Versions["v1"] == 0 || report.Versions["v2"] == 0 {
+		t.Errorf("%s: answers came from %v only", l.cluster, report.Versions)
+	}
+}
+
+func scaleRemote(t *testing.T, l *lab, round int) {
+	replicas := 5
+	if round%2 == 1 {
+		replicas = 1
+	}
+	l.kubectl(t, "cluster2", "scale", "-n", "sample", "deploy/helloworld-v2", fmt.Sprintf("--replicas=%d", replicas))
+	l.rollout(t, "cluster2", "deploy/helloworld-v2")
+}
+
+func deletePods(t *testing.T, l *lab, round int) {
+	c, v := clusters[round%2], round%2+1
+	l.kubectl(t, c, "delete", "pod", "-n", "sample", "-l", fmt.Sprintf("app=helloworld,version=v%d", v), "--wait=false")
+	l.rollout(t, c, fmt.Sprintf("deploy/helloworld-v%d", v))
+}
+
+func restartControlPlane(t *testing.T, l *lab, round int) {
+	c := clusters[round%2]
+	l.kubectl(t, c, "delete", "pod", "-n", "istio-system", "-l", "app=istiod", "--wait=false")
+	l.kubectl(t, c, "rollout", "status", "-n", "istio-system", "deploy/istiod", "--timeout=120s")
+}
+
+func applySecretAgain(t *testing.T, l *lab, round int) {
+	from, to := clusters[round%2], clusters[(round+1)%2]
+	secret := l.must(t, "istioctl", "create-remote-secret", "--context="+from, "--name="+from)
+	if out := l.mustWith(t, secret, "kubectl", "--context", to, "apply", "-f", "-"); !strings.Contains(out, "istio-remote-secret-"+from) {
+		t.Errorf("kubectl apply says %q", out)
+	}
+}
+
+// shortCertificates makes the samples' certificates live 30 seconds, so that they are renewed every 15.
+func shortCertificates(t *testing.T, l *lab) {
+	t.Helper()
+	const patch = `{"spec":{"template":{"metadata":{"annotations":{"proxy.istio.io/config":"{\"proxyMetadata\":{\"SECRET_TTL\":\"30s\"}}"}}}}}`
+	for i, c := range clusters {
+		for _, workload := range []string{fmt.Sprintf("deploy/helloworld-v%d", i+1), "deploy/sleep"} {
+			l.kubectl(t, c, "patch", "-n", "sample", workload, "-p", patch)
+			l.rollout(t, c, workload)
+		}
+	}
+	l.bothVersions(t)
+}
+
+func rotating(*testing.T, *lab, int) {}
+
+// rotated proves that certificates really were renewed.
+func rotated(t *testing.T, l *lab, _ int) {
+	want := int(loadFor(t).Seconds()/15) / 2
+	for i, c := range clusters {
+		logs := l.kubectl(t, c, "logs", "-n", "sample", fmt.Sprintf("deploy/helloworld-v%d", i+1), "-c", "istio-proxy")
+		if got := strings.Count(logs, "certificate renewed"); got < want {
+			t.Errorf("%s: certificates were renewed %d times, want at least %d", c, got, want)
+		}
+	}
+}
