@@ -65,5 +65,6 @@ var commands = []func(*globals) *cobra.Command{
 	newRemoteClustersCommand,
 	newProxyStatusCommand,
 	newVerifyCommand,
+	newLabCommand,
 	newExperimentalCommand,
 }
