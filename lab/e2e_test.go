@@ -119,7 +119,7 @@ func (c in) get(t *testing.T, kind, name, path string) string {
 
 // fromPod runs the echo client in the cluster's client pod.
 func (c in) fromPod(args ...string) (string, error) {
-	return c.try("", append([]string{"exec", "client", "--", "/echo"}, args...)...)
+	return c.try("", append([]string{"exec", "client", "-c", "echo", "--", "/echo"}, args...)...)
 }
 
 // until calls f until it returns no error, for a minute at most.

@@ -92,7 +92,7 @@ func (s clusterStart) awaitReady(ctx context.Context) error {
 		return fmt.Errorf("wait for the nodes: %w", err)
 	}
 	s.say("%s Ready", count(len(s.cluster.Nodes), "node"))
-	if err := poll(ctx, func() bool { return dnsReady(ctx, client) }); err != nil {
+	if err := poll(ctx, func() bool { return dnsReady(ctx, client, s.began) }); err != nil {
 		return fmt.Errorf("wait for DNS: %w", err)
 	}
 	s.say("DNS ready")
@@ -132,33 +132,51 @@ func (s clusterStart) addAddons(ctx context.Context, rest *rest.Config) error {
 }
 
 func (s clusterStart) nodesReady(ctx context.Context, client kubernetes.Interface) bool {
+	ready, err := readyNodes(ctx, client, s.began)
+	return err == nil && len(ready) == len(s.cluster.Nodes)
+}
+
+// readyNodes are the names of the nodes that are ready, and whose kubelet has shown a sign of life since then: what is
+// written about a node stays when the node is gone.
+func readyNodes(ctx context.Context, client kubernetes.Interface, since time.Time) (map[string]bool, error) {
+	leases, err := client.CoordinationV1().Leases(core.NamespaceNodeLease).List(ctx, meta.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("ask for signs of life: %w", err)
+	}
+	alive := map[string]bool{}
+	for _, lease := range leases.Items {
+		alive[lease.Name] = lease.Spec.RenewTime != nil && lease.Spec.RenewTime.After(since)
+	}
 	nodes, err := client.CoreV1().Nodes().List(ctx, meta.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("ask for nodes: %w", err)
+	}
+	ready := map[string]bool{}
+	for _, n := range nodes.Items {
+		for _, condition := range n.Status.Conditions {
+			if condition.Type == core.NodeReady && condition.Status == core.ConditionTrue && alive[n.Name] {
+				ready[n.Name] = true
+			}
+		}
+	}
+	return ready, nil
+}
+
+// dnsReady tells whether a pod of cluster DNS is ready that was started since then; those of before a restart are only written about.
+func dnsReady(ctx context.Context, client kubernetes.Interface, since time.Time) bool {
+	pods, err := client.CoreV1().Pods("kube-system").List(ctx, meta.ListOptions{LabelSelector: "k8s-app=kube-dns"})
 	if err != nil {
 		return false
 	}
-	ready := 0
-	for _, n := range nodes.Items {
-		// A node that was started again may still be called ready from before.
-		if nodeReady(n, s.began) {
-			ready++
-		}
-	}
-	return ready == len(s.cluster.Nodes)
-}
-
-// nodeReady tells whether the node is ready by a word that its kubelet gave since then.
-func nodeReady(n core.Node, since time.Time) bool {
-	for _, condition := range n.Status.Conditions {
-		if condition.Type == core.NodeReady {
-			return condition.Status == core.ConditionTrue && !condition.LastHeartbeatTime.Time.Before(since.Truncate(time.Second))
+	for _, pod := range pods.Items {
+		for _, status := range pod.Status.ContainerStatuses {
+			// Kubernetes writes whole seconds.
+			if running := status.State.Running; status.Ready && running != nil && !running.StartedAt.Time.Before(since.Truncate(time.Second)) {
+				return true
+			}
 		}
 	}
 	return false
-}
-
-func dnsReady(ctx context.Context, client kubernetes.Interface) bool {
-	d, err := client.AppsV1().Deployments("kube-system").Get(ctx, "coredns", meta.GetOptions{})
-	return err == nil && d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas > 0
 }
 
 // poll calls done every few milliseconds until it holds. Its error is the context's.

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/isthmus-mesh/isthmus/lab/internal/cgroup"
@@ -81,7 +80,7 @@ func examineCluster(ctx context.Context, lab Report, c plan.Cluster, hierarchies
 		Name: c.Name, Network: c.Network, APIServer: c.APIServer(),
 		PodCIDR: c.Pods.String(), ServiceCIDR: c.Services.String(), LoadBalancerRange: c.LoadBalancers.String(),
 	}
-	ready, err := readyNodes(ctx, lab, c, hierarchies)
+	ready, err := ask(ctx, lab, c, hierarchies)
 	if err != nil {
 		report.Reason = err.Error()
 	}
@@ -97,11 +96,11 @@ func examineCluster(ctx context.Context, lab Report, c plan.Cluster, hierarchies
 	return report
 }
 
-// heartbeat is how old a kubelet's last word may be; it gives one every five minutes, or when something changes.
-const heartbeat = 6 * time.Minute
+// silence is how long a kubelet may say nothing; it shows a sign of life every ten seconds.
+const silence = 40 * time.Second
 
-// readyNodes returns the names of the nodes that are ready.
-func readyNodes(ctx context.Context, lab Report, c plan.Cluster, hierarchies []cgroup.Hierarchy) (map[string]bool, error) {
+// ask returns the names of the cluster's nodes that are ready.
+func ask(ctx context.Context, lab Report, c plan.Cluster, hierarchies []cgroup.Hierarchy) (map[string]bool, error) {
 	for _, n := range c.Nodes {
 		if _, err := Supervisor(hierarchies, lab.Name, n); err != nil {
 			return nil, err
@@ -116,13 +115,5 @@ func readyNodes(ctx context.Context, lab Report, c plan.Cluster, hierarchies []c
 	if err != nil {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
-	nodes, err := client.CoreV1().Nodes().List(ctx, meta.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("ask the API server: %w", err)
-	}
-	ready := map[string]bool{}
-	for _, n := range nodes.Items {
-		ready[n.Name] = nodeReady(n, time.Now().Add(-heartbeat))
-	}
-	return ready, nil
+	return readyNodes(ctx, client, time.Now().Add(-silence))
 }

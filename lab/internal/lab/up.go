@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ func (u Up) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !fresh && u.healthy(ctx, state) {
+	if !fresh && u.healthy(ctx, state, hierarchies) {
 		u.Say.Say("lab %s is up already", u.Request.Name)
 		return nil
 	}
@@ -124,17 +125,39 @@ func (u Up) chooseRange() (netip.Prefix, error) {
 		strings.Join(reasons, "; "))
 }
 
-// healthy tells whether the lab works as it is.
-func (u Up) healthy(ctx context.Context, state State) bool {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+// recovery is how long a lab whose nodes all run may take to be ready by itself, for example after the machine was asleep.
+const recovery = 20 * time.Second
+
+// healthy tells whether the lab works as it is, or is about to.
+func (u Up) healthy(ctx context.Context, state State, hierarchies []cgroup.Hierarchy) bool {
+	ctx, cancel := context.WithTimeout(ctx, recovery)
 	defer cancel()
-	report, err := Examine(ctx, u.Store, state)
-	if err != nil {
+	var ill ClusterReport
+	err := poll(ctx, func() bool {
+		report, err := Examine(ctx, u.Store, state)
+		if err != nil {
+			return false
+		}
+		i := slices.IndexFunc(report.Clusters, func(c ClusterReport) bool { return !c.Ready })
+		if i < 0 {
+			return true
+		}
+		ill = report.Clusters[i]
+		if !running(state.Plan, hierarchies) {
+			cancel() // nothing will come of waiting
+		}
 		return false
+	})
+	if err != nil {
+		u.Say.Say("lab %s: %s is not ready (%s); starting the lab again with its data", state.Plan.Name, ill.Name, ill.Reason)
 	}
-	for _, c := range report.Clusters {
-		if !c.Ready {
-			u.Say.Say("lab %s: %s is not ready (%s); starting it again with its data", state.Plan.Name, c.Name, c.Reason)
+	return err == nil
+}
+
+// running tells whether all nodes have their supervisors.
+func running(lab plan.Lab, hierarchies []cgroup.Hierarchy) bool {
+	for _, n := range lab.Nodes() {
+		if _, err := Supervisor(hierarchies, lab.Name, n); err != nil {
 			return false
 		}
 	}
