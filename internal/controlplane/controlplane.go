@@ -112,7 +112,10 @@ func newIstiod(o Options, config *rest.Config, log *slog.Logger) (*istiod, error
 	}
 	d := &istiod{Options: o, log: log, client: client, metrics: prometheus.NewRegistry()}
 	d.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	d.ready = &readiness{missing: []string{ownCluster}}
+	d.ready = newReadiness(ownCluster)
+	if o.PlaintextAddress == "" && o.WebhookAddress != "" {
+		d.ready = newReadiness(ownCluster, injector)
+	}
 	d.settings = newMeshSettings(registry.Own{
 		Cluster: model.Cluster(o.Cluster), Domain: o.Domain, Namespace: o.Namespace,
 	}, log)
@@ -199,7 +202,6 @@ func (d *istiod) injection(ctx context.Context, group *errgroup.Group, authority
 	if d.WebhookAddress == "" {
 		return nil
 	}
-	d.ready.missing = append(d.ready.missing, injector)
 	config := &webhook.Config{}
 	native := &nativeSidecars{}
 	if err := native.watch(ctx, d.client); err != nil {

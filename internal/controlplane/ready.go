@@ -19,6 +19,9 @@ const (
 	injector   = "configuration of the injector"
 )
 
+func newReadiness(what ...string) *readiness { return &readiness{missing: what} }
+
+// done says that something has come true. It never becomes false again.
 func (r *readiness) done(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

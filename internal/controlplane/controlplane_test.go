@@ -1,0 +1,111 @@
+package controlplane
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/isthmus-mesh/isthmus/internal/clusters"
+	"github.com/isthmus-mesh/isthmus/internal/model"
+	"github.com/isthmus-mesh/isthmus/internal/registry"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func TestPlaintextIsForLoopbackOnly(t *testing.T) {
+	t.Parallel()
+	for address, ok := range map[string]bool{
+		"": true, "127.0.0.1:15010": true, "[::1]:15010": true,
+		":15010": false, "0.0.0.0:15010": false, "10.0.0.1:15010": false, "localhost:15010": false,
+	} {
+		o := Options{Cluster: "c1", PlaintextAddress: address}
+		if err := o.Validate(); (err == nil) != ok {
+			t.Errorf("Validate with %q = %v, want ok %t", address, err, ok)
+		}
+	}
+}
+
+func TestReadySaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	r := newReadiness(ownCluster, injector)
+	status := func() (int, string) {
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ready", nil))
+		body, _ := io.ReadAll(w.Body)
+		return w.Code, string(body)
+	}
+	r.done(injector)
+	if code, text := status(); code != http.StatusServiceUnavailable || !strings.Contains(text, ownCluster) || strings.Contains(text, injector) {
+		t.Errorf("/ready = %d %q", code, text)
+	}
+	r.done(ownCluster)
+	if code, _ := status(); code != http.StatusOK {
+		t.Errorf("/ready = %d", code)
+	}
+}
+
+func TestDebugPagesAreForThisHost(t *testing.T) {
+	t.Parallel()
+	h := loopbackOnly(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for from, want := range map[string]int{
+		"127.0.0.1:4000": http.StatusOK, "[::1]:4000": http.StatusOK, "[::ffff:127.0.0.1]:1": http.StatusOK,
+		"10.1.2.3:4000": http.StatusForbidden, "nonsense": http.StatusForbidden,
+	} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/debug/syncz", nil)
+		r.RemoteAddr = from
+		h.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("from %s: %d, want %d", from, w.Code, want)
+		}
+	}
+}
+
+func TestMeshSettingsKeepWhatIsInstalled(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	client := fake.NewClientset(&corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "istio", Namespace: "istio-system"},
+		Data:       map[string]string{"mesh": "trustDomain: example.org\n"},
+	})
+	m := newMeshSettings(registry.Own{Cluster: "c1"}, quiet)
+	m.setInstalled("network1", "mesh1")
+	changes := make(chan struct{}, 10)
+	if err := m.watch(ctx, client, "istio-system", "", func() { changes <- struct{}{} }); err != nil {
+		t.Fatal(err)
+	}
+	<-changes
+	if got := m.current(); got.TrustDomain != "example.org" || got.Network != "network1" || got.ID != "mesh1" {
+		t.Errorf("mesh = %+v", got)
+	}
+}
+
+func TestPublisherBuildsOnChangesOfObjectsAndSettings(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	updates, published := make(chan clusters.Update), make(chan *model.Snapshot, 1)
+	settings := newMeshSettings(registry.Own{Cluster: "c1"}, quiet)
+	p := newPublisher(updates, settings.current, func(s *model.Snapshot) { published <- s }, quiet)
+	go func() { _ = p.run(ctx) }()
+
+	p.settingsChanged() // nothing to publish before the own cluster is known
+	updates <- clusters.Update{Clusters: []*registry.Objects{registry.NewObjects("c1")}}
+	first := <-published
+	if first.Mesh.Network != "" || p.snapshot() != first {
+		t.Errorf("first snapshot: mesh %+v", first.Mesh)
+	}
+	settings.setInstalled("network1", "")
+	p.settingsChanged()
+	if second := <-published; second.Mesh.Network != "network1" {
+		t.Errorf("second snapshot: mesh %+v", second.Mesh)
+	}
+}
