@@ -122,7 +122,7 @@ test-mesh: generate lab-binaries ## ring 3: control planes in one process, then 
 test-lab: check-guides build images ## ring 4: guides and pages on real clusters (root)
 	@[ -n "$(RING4)" ] || { echo "ring 4 has no tests" >&2; exit 1; }
 	@tools/ring.sh "ring 4, lab" env PATH="$(CURDIR)/bin:$$PATH" ISTIO="$(CURDIR)" \
-	  $(RACE) -tags lab -count 1 -p 1 -timeout 40m -v $(RING4)
+	  $(RACE) -tags lab -count 1 -p 1 -parallel 4 -timeout 40m -v $(RING4)
 
 .PHONY: test-lab-alone
 test-lab-alone: lab-binaries ## the lab's own tests on real clusters (root)
@@ -139,9 +139,17 @@ check-guides:
 demo: packages build images ## two clusters as one mesh on this machine (root), from nothing
 	PATH="$(CURDIR)/bin:$$PATH" tools/demo.sh
 
+# Sizes and more: make bench BENCH_FLAGS="-proxies 300 -keep"; `go run ./bench -h` lists them.
+BENCH_FLAGS ?=
+BENCH = LAB_BIN="$$(bin/isthmus-lab build)" $(GO) run ./bench
+
 .PHONY: bench
-bench: generate ## a synthetic mesh against the real control plane; figures on standard output
-	$(GO) run ./bench
+bench: generate lab-command ## the control plane under load: latency, CPU, memory, bytes; BENCH_FLAGS="-clusters 2 -keep"
+	$(BENCH) $(BENCH_FLAGS)
+
+.PHONY: bench-large
+bench-large: generate lab-command ## the same with 5,000 services
+	$(BENCH) -services 5000 -endpoints 2 -proxies 50 $(BENCH_FLAGS)
 
 .PHONY: clean
 clean: ## remove bin/ and dist/; the cache of built programs stays, `isthmus lab down` takes labs down

@@ -28,42 +28,52 @@ func loadFor(t *testing.T) time.Duration {
 	return d
 }
 
-// availability sends 100 requests a second from each cluster to the service of both while something happens. No request
-// may fail.
-func availability(t *testing.T, l *lab) {
-	cases := []struct {
-		name string
-		// happen is called again and again while the load lasts.
-		happen func(t *testing.T, l *lab, round int)
-		prove  func(t *testing.T, l *lab, rounds int) // nil: nothing to prove but the load's answers
-	}{
-		{name: "nothing happens", happen: func(*testing.T, *lab, int) {}},
+// interference is something that happens to a mesh under load.
+type interference struct {
+	name    string
+	prepare func(*testing.T, *lab)      // before the load starts; nil does nothing
+	happen  func(*testing.T, *lab, int) // again and again while the load lasts; nil does nothing
+	prove   func(*testing.T, *lab)      // that it did happen; nil where the commands' success proves it
+	short   bool                        // lasts 20 seconds only
+}
+
+// The cases are shared out over two labs, which run side by side.
+var (
+	workloadsMove = []interference{
+		{name: "nothing happens", short: true},
 		{name: "remote deployment scaled", happen: scaleRemote},
 		{name: "pods deleted", happen: deletePods},
 		{name: "istiod restarted", happen: restartControlPlane},
-		{name: "remote Secret applied again", happen: applySecretAgain},
-		{name: "certificates rotate", happen: rotating, prove: rotated},
 	}
+	credentialsMove = []interference{
+		{name: "remote Secret applied again", happen: applySecretAgain},
+		{name: "certificates rotate", prepare: shortCertificates, prove: rotated},
+	}
+)
+
+// availability sends 100 requests a second from each cluster to the service of both while something happens. No request
+// may fail.
+func availability(t *testing.T, l *lab, cases []interference) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			duration := loadFor(t)
-			if c.name == "nothing happens" {
+			if c.short {
 				duration = min(duration, 20*time.Second)
 			}
-			if c.name == "certificates rotate" {
-				shortCertificates(t, l)
+			if c.prepare != nil {
+				c.prepare(t, l)
 			}
 			loads := startLoads(t, l, duration)
-			rounds := 0
-			for end := time.Now().Add(duration - 15*time.Second); time.Now().Before(end); rounds++ {
-				c.happen(t, l, rounds)
+			end := time.Now().Add(duration - 15*time.Second)
+			for round := 0; c.happen != nil && time.Now().Before(end); round++ {
+				c.happen(t, l, round)
 				pause(t, 5*time.Second)
 			}
 			for _, load := range loads {
 				load.judge(t)
 			}
 			if c.prove != nil {
-				c.prove(t, l, rounds)
+				c.prove(t, l)
 			}
 		})
 	}
@@ -172,10 +182,8 @@ func shortCertificates(t *testing.T, l *lab) {
 	l.bothVersions(t)
 }
 
-func rotating(*testing.T, *lab, int) {}
-
 // rotated proves that certificates really were renewed.
-func rotated(t *testing.T, l *lab, _ int) {
+func rotated(t *testing.T, l *lab) {
 	want := int(loadFor(t).Seconds()/15) / 2
 	for i, c := range clusters {
 		logs := l.kubectl(t, c, "logs", "-n", "sample", fmt.Sprintf("deploy/helloworld-v%d", i+1), "-c", "istio-proxy")

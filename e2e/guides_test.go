@@ -11,6 +11,7 @@ import (
 
 // Guide 4 as its readers have it, and then what the mesh that it makes must stand.
 func TestGuide4(t *testing.T) {
+	t.Parallel()
 	folder := os.Getenv("GUIDES")
 	if folder == "" {
 		t.Log("GUIDES is not set: the documentation page of the same content is run in its place")
@@ -29,7 +30,7 @@ func TestGuide4(t *testing.T) {
 		t.Error("verify does not say that cluster2's gateway names a network that no pod is on")
 	}
 	t.Run("again", func(t *testing.T) { again(t, l) })
-	t.Run("availability", func(t *testing.T) { availability(t, l) })
+	t.Run("availability", func(t *testing.T) { availability(t, l, workloadsMove) })
 }
 
 // again installs once more what is installed: nothing changes, and no gateway goes.
@@ -44,7 +45,9 @@ func again(t *testing.T, l *lab) {
 
 // The page of our own that the demo runs, on clusters that nothing has touched.
 func TestPageMultiPrimary(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "page")
 	l.page(t, filepath.Join(repository(t), "docs", "install", "multi-primary.md"))
 	l.bothVersions(t)
+	t.Run("availability", func(t *testing.T) { availability(t, l, credentialsMove) })
 }
