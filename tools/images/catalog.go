@@ -19,6 +19,7 @@ var recipes = []recipe{
 	{"istiod", istiod},
 	{"examples-helloworld-v1", helloworld("v1")},
 	{"examples-helloworld-v2", helloworld("v2")},
+	{"examples-echo", echo},
 	{"curl", curl},
 }
 
@@ -100,6 +101,23 @@ func helloworld(serviceVersion string) func(context.Context, *builder) (images.I
 			Labels:     b.labels(name, "Sample service that says its version"),
 		}, nil
 	}
+}
+
+// echo is the sample that answers over every protocol, and the client for them.
+func echo(ctx context.Context, b *builder) (images.Image, error) {
+	binary, err := b.compile(ctx, "./samples/echo")
+	if err != nil {
+		return images.Image{}, err
+	}
+	return images.Image{
+		Name: "examples-echo",
+		Layers: []images.Layer{base, {Name: "echo", Files: []images.File{
+			{Path: "/usr/local/bin/echo", Mode: 0o755, Source: binary},
+		}}},
+		Entrypoint: []string{"/usr/local/bin/echo"},
+		User:       sampleUser,
+		Labels:     b.labels("examples-echo", "Sample service that says who answered, over HTTP, gRPC and TCP, and its client"),
+	}, nil
 }
 
 // applets are the commands that people type into a client pod.
