@@ -189,7 +189,7 @@ func testRepair(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lab(t, "up", "--name", flat)
+	t.Log(lab(t, "up", "--name", flat))
 	if again := c.address(t, "server"); again != address {
 		t.Errorf("after a repair the Service has %s, before it had %s", again, address)
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/isthmus-mesh/isthmus/lab/internal/lab"
+	"github.com/isthmus-mesh/isthmus/lab/internal/plan"
 )
 
 func TestEveryCommandHasHelpWithExamples(t *testing.T) {
@@ -81,6 +82,19 @@ func TestWrongInputIsRefusedBeforeAnythingIsDone(t *testing.T) {
 		if err := root.Execute(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: got %v, want an error with %q", c.args, err, c.want)
 		}
+	}
+}
+
+func TestUpWithoutFlagsTakesTheLabAsItIs(t *testing.T) {
+	t.Parallel()
+	there, err := plan.New(plan.Request{Name: "a", Clusters: 3, Nodes: 2, Networks: 3}, plan.Ranges()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := plan.Request{Name: "a", Clusters: 2, Nodes: 1, Networks: 1} // the defaults
+	got := adopt(asked, there, func(flag string) bool { return flag == "nodes" })
+	if want := (plan.Request{Name: "a", Clusters: 3, Nodes: 1, Networks: 3}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 

@@ -42,6 +42,10 @@ and API servers.`,
 		Example: example("up", "up --clusters 3 --nodes 2", "up --name two --networks 2"),
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			// A lab that is there is taken as it is, but for what was asked for in so many words.
+			if state, err := lab.DefaultStore().Load(flags.request.Name); err == nil {
+				flags.request = adopt(flags.request, state.Plan, c.Flags().Changed)
+			}
 			return runUp(c.Context(), flags, newPrinter(c.ErrOrStderr()))
 		},
 	}
@@ -53,6 +57,20 @@ and API servers.`,
 	command.Flags().DurationVar(&flags.timeout, "timeout", 3*time.Minute, "how long clusters may take to become ready")
 	command.Flags().BoolVar(&flags.keep, "keep", false, "when something fails, leave what there is for a look")
 	return command
+}
+
+// adopt takes the size of the lab that is there where no flag says another.
+func adopt(request plan.Request, there plan.Lab, changed func(flag string) bool) plan.Request {
+	if !changed("clusters") {
+		request.Clusters = len(there.Clusters)
+	}
+	if !changed("nodes") {
+		request.Nodes = len(there.Clusters[0].Nodes)
+	}
+	if !changed("networks") {
+		request.Networks = there.Networks
+	}
+	return request
 }
 
 func runUp(ctx context.Context, flags upFlags, say *progress.Printer) error {

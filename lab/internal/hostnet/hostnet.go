@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/isthmus-mesh/isthmus/lab/internal/config"
 	"github.com/isthmus-mesh/isthmus/lab/internal/node"
@@ -20,7 +21,7 @@ func Make(lab plan.Lab) error {
 	name := plan.Bridge(lab.Name)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
-	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil && !isExist(err) {
+	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("make bridge %s: %w", name, err)
 	}
 	bridge, err := netlink.LinkByName(name)
@@ -42,18 +43,28 @@ func Make(lab plan.Lab) error {
 
 // Remove removes all links of the lab, and with the bridge its address and routes.
 func Remove(lab string) error {
+	return remove(func(name string) bool {
+		return name == plan.Bridge(lab) || strings.HasPrefix(name, plan.LinkPrefix(lab))
+	})
+}
+
+// Unplug removes the cable of a node that does not run any more. The kernel does so too, a moment later.
+func Unplug(lab string, n plan.Node) error {
+	return remove(func(name string) bool { return name == plan.Link(lab, n) })
+}
+
+func remove(wanted func(name string) bool) error {
 	links, err := netlink.LinkList()
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
 	for _, link := range links {
-		name := link.Attrs().Name
-		if name != plan.Bridge(lab) && !strings.HasPrefix(name, plan.LinkPrefix(lab)) {
+		if !wanted(link.Attrs().Name) {
 			continue
 		}
-		var gone netlink.LinkNotFoundError
-		if err := netlink.LinkDel(link); err != nil && !errors.As(err, &gone) && !strings.Contains(err.Error(), "no such device") {
-			return fmt.Errorf("remove link %s: %w", name, err)
+		// A cable goes with its node, so it may be gone by now.
+		if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("remove link %s: %w", link.Attrs().Name, err)
 		}
 	}
 	return nil
@@ -100,5 +111,3 @@ func Taken(within netip.Prefix, lab string) (string, error) {
 	}
 	return "", nil
 }
-
-func isExist(err error) bool { return strings.Contains(err.Error(), "file exists") }

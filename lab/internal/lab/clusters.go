@@ -25,10 +25,12 @@ import (
 	"github.com/isthmus-mesh/isthmus/lab/internal/progress"
 )
 
-// startAll starts all clusters side by side and returns when all are ready.
-func (u Up) startAll(ctx context.Context, lab plan.Lab, places config.Places, hierarchies []cgroup.Hierarchy) error {
+// startAll starts the clusters side by side and returns when all are ready.
+func (u Up) startAll(
+	ctx context.Context, lab plan.Lab, clusters []plan.Cluster, places config.Places, hierarchies []cgroup.Hierarchy,
+) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, c := range lab.Clusters {
+	for _, c := range clusters {
 		group.Go(func() error {
 			run := clusterStart{up: u, lab: lab, cluster: c, places: places, hierarchies: hierarchies, began: time.Now()}
 			if err := run.run(ctx); err != nil {

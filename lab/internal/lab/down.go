@@ -32,7 +32,7 @@ func (d Down) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := stop(ctx, name, hierarchies); err != nil {
+	if err := stop(ctx, plan.Cgroup(name), hierarchies); err != nil {
 		return err
 	}
 	if err := removeGroups(ctx, hierarchies, name); err != nil {

@@ -39,12 +39,12 @@ func first(status string) bool {
 	return false
 }
 
-// stop ends all processes of a lab and returns when the last is gone.
-func stop(ctx context.Context, lab string, hierarchies []cgroup.Hierarchy) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, fmt.Errorf("processes of lab %s do not end", lab))
+// stop ends all processes of a control group, a lab's or a node's, and returns when the last is gone.
+func stop(ctx context.Context, group string, hierarchies []cgroup.Hierarchy) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, fmt.Errorf("processes of control group %s do not end", group))
 	defer cancel()
 	for {
-		pids, err := cgroup.Processes(hierarchies, plan.Cgroup(lab))
+		pids, err := cgroup.Processes(hierarchies, group)
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func stop(ctx context.Context, lab string, hierarchies []cgroup.Hierarchy) error
 		for _, pid := range pids {
 			// With a supervisor everything in its namespace ends, so most others are gone before their turn.
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
-				return fmt.Errorf("end process %d of lab %s: %w", pid, lab, err)
+				return fmt.Errorf("end process %d of control group %s: %w", pid, group, err)
 			}
 		}
 		select {

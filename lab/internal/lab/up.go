@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,30 +32,33 @@ type Up struct {
 
 // Run brings the lab up, or finds that it is up. It must be called with the lock held. When it fails, nothing is left but what Keep says.
 func (u Up) Run(ctx context.Context) error {
-	start := time.Now()
+	began := time.Now()
 	hierarchies, err := cgroup.Hierarchies()
 	if err != nil {
 		return err
 	}
-	state, fresh, err := u.decide(ctx, hierarchies)
+	state, fresh, err := u.decide(ctx)
 	if err != nil {
 		return err
 	}
-	if !fresh && u.healthy(ctx, state, hierarchies) {
-		u.Say.Say("lab %s is up already", u.Request.Name)
-		return nil
+	start := state.Plan.Clusters
+	if !fresh {
+		if start = u.ill(ctx, state, hierarchies); len(start) == 0 {
+			u.Say.Say("lab %s is up already", u.Request.Name)
+			return nil
+		}
 	}
-	if err := u.bring(ctx, state, hierarchies); err != nil {
+	if err := u.bring(ctx, state, start, hierarchies); err != nil {
 		// A lab that was complete has data that is not ours to throw away.
 		u.Keep = u.Keep || state.Complete
 		return u.failed(ctx, err)
 	}
-	u.Say.Say("lab %s is up after %s", u.Request.Name, progress.Round(time.Since(start)))
+	u.Say.Say("lab %s is up after %s", u.Request.Name, progress.Round(time.Since(began)))
 	return nil
 }
 
 // decide returns the state to bring up: the one there is, when it is complete and what was asked for, or a new one.
-func (u Up) decide(ctx context.Context, hierarchies []cgroup.Hierarchy) (state State, fresh bool, err error) {
+func (u Up) decide(ctx context.Context) (state State, fresh bool, err error) {
 	name := u.Request.Name
 	state, err = u.Store.Load(name)
 	switch {
@@ -128,53 +130,59 @@ func (u Up) chooseRange() (netip.Prefix, error) {
 // recovery is how long a lab whose nodes all run may take to be ready by itself, for example after the machine was asleep.
 const recovery = 20 * time.Second
 
-// healthy tells whether the lab works as it is, or is about to.
-func (u Up) healthy(ctx context.Context, state State, hierarchies []cgroup.Hierarchy) bool {
+// ill are the clusters that do not work, and are not about to.
+func (u Up) ill(ctx context.Context, state State, hierarchies []cgroup.Hierarchy) []plan.Cluster {
 	ctx, cancel := context.WithTimeout(ctx, recovery)
 	defer cancel()
-	var ill ClusterReport
-	err := poll(ctx, func() bool {
+	var ill []plan.Cluster
+	var reasons []string
+	_ = poll(ctx, func() bool { // when it ends by time, what was found last is the answer
 		report, err := Examine(ctx, u.Store, state)
 		if err != nil {
 			return false
 		}
-		i := slices.IndexFunc(report.Clusters, func(c ClusterReport) bool { return !c.Ready })
-		if i < 0 {
-			return true
+		ill, reasons = nil, nil
+		for i, c := range report.Clusters {
+			if !c.Ready {
+				ill, reasons = append(ill, state.Plan.Clusters[i]), append(reasons, c.Reason)
+			}
 		}
-		ill = report.Clusters[i]
-		if !running(state.Plan, hierarchies) {
-			cancel() // nothing will come of waiting
-		}
-		return false
+		// Nothing comes of waiting for a node that does not run.
+		return len(ill) == 0 || !running(ill, state.Plan.Name, hierarchies)
 	})
-	if err != nil {
-		u.Say.Say("lab %s: %s is not ready (%s); starting the lab again with its data", state.Plan.Name, ill.Name, ill.Reason)
+	for i, c := range ill {
+		u.Say.Say("%s of lab %s is not ready (%s); starting it again with its data", c.Name, state.Plan.Name, reasons[i])
 	}
-	return err == nil
+	return ill
 }
 
-// running tells whether all nodes have their supervisors.
-func running(lab plan.Lab, hierarchies []cgroup.Hierarchy) bool {
-	for _, n := range lab.Nodes() {
-		if _, err := Supervisor(hierarchies, lab.Name, n); err != nil {
-			return false
+// running tells whether all nodes of the clusters have their supervisors.
+func running(clusters []plan.Cluster, lab string, hierarchies []cgroup.Hierarchy) bool {
+	for _, c := range clusters {
+		for _, n := range c.Nodes {
+			if _, err := Supervisor(hierarchies, lab, n); err != nil {
+				return false
+			}
 		}
 	}
 	return true
 }
 
-// bring makes everything of the state that is not there, and waits until it works.
-func (u Up) bring(ctx context.Context, state State, hierarchies []cgroup.Hierarchy) error {
+// bring makes what is not there of the lab, starts the clusters, and waits until they work.
+func (u Up) bring(ctx context.Context, state State, clusters []plan.Cluster, hierarchies []cgroup.Hierarchy) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.Timeout, fmt.Errorf("not ready after %s; try a longer --timeout", u.Timeout))
 	defer cancel()
 	lab := state.Plan
-	// What still runs of an ill lab would hold addresses and ports.
-	if err := stop(ctx, lab.Name, hierarchies); err != nil {
-		return err
-	}
-	if err := hostnet.Remove(lab.Name); err != nil {
-		return err
+	// What still runs of an ill cluster would hold its addresses and its data.
+	for _, c := range clusters {
+		for _, n := range c.Nodes {
+			if err := stop(ctx, plan.NodeCgroup(lab.Name, n), hierarchies); err != nil {
+				return err
+			}
+			if err := hostnet.Unplug(lab.Name, n); err != nil {
+				return err
+			}
+		}
 	}
 	if err := u.Store.save(state); err != nil {
 		return err
@@ -189,7 +197,7 @@ func (u Up) bring(ctx context.Context, state State, hierarchies []cgroup.Hierarc
 	if err := writeAccess(lab, places, u.Store.Kubeconfig(lab.Name)); err != nil {
 		return err
 	}
-	if err := u.startAll(ctx, lab, places, hierarchies); err != nil {
+	if err := u.startAll(ctx, lab, clusters, places, hierarchies); err != nil {
 		return err
 	}
 	state.Complete = true
