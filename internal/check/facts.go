@@ -130,7 +130,8 @@ func (f *facts) readControlPlane(ctx context.Context) error {
 		}
 		_, f.ready[i.pod] = f.cluster.Get(ctx, f.namespace, i.pod, readyPort, "/ready")
 		if text, err := f.cluster.Get(ctx, f.namespace, i.pod, monitoringPort, "/version"); err == nil {
-			f.versions[i.pod] = strings.TrimSpace(string(text))
+			// What follows the release says of which commit the build is; ours does not tell.
+			f.versions[i.pod] = strings.TrimSuffix(strings.TrimSpace(string(text)), "-unknown-Clean")
 		}
 	}
 	return nil

@@ -93,8 +93,14 @@ func judgeDeploy(f *facts, err error) Verdict {
 	return failed(f.kubectl("delete namespace %s", ProbeNamespace)+"; then try again", "%s", oneLine(err.Error()))
 }
 
-// awaitProbe waits until the probe is ready and returns its pod.
-func awaitProbe(ctx context.Context, f *facts) (pod string, v Verdict) {
+// placed is where the ready probe of a cluster runs. The zero value is no probe.
+type placed struct {
+	pod string
+	ip  string
+}
+
+// awaitProbe waits until the probe is ready.
+func awaitProbe(ctx context.Context, f *facts) (at placed, v Verdict) {
 	name := probeName(f.name())
 	var since time.Time // when the verdict became what it is
 	err := wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
@@ -112,18 +118,18 @@ func awaitProbe(ctx context.Context, f *facts) (pod string, v Verdict) {
 		}
 		v = now
 		if v.State == OK {
-			pod = pods.Items[0].Name
+			at = placed{pod: pods.Items[0].Name, ip: pods.Items[0].Status.PodIP}
 			return true, nil
 		}
 		return time.Since(since) >= patience, nil
 	})
 	if err != nil && !wait.Interrupted(err) {
-		return "", failed(f.kubectl("get pods -n %s", ProbeNamespace), "%v", err)
+		return placed{}, failed(f.kubectl("get pods -n %s", ProbeNamespace), "%v", err)
 	}
 	if v.State == "" {
-		return "", failed(f.kubectl("get pods -n %s", ProbeNamespace), "no pod within the time given")
+		return placed{}, failed(f.kubectl("get pods -n %s", ProbeNamespace), "no pod within the time given")
 	}
-	return pod, v
+	return at, v
 }
 
 // How long a state has to last before it is believed.

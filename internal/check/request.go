@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,20 +20,43 @@ import (
 // calls is how many requests a pair makes, each on its own connection.
 const calls = 3
 
-// call sends requests from one pod. It forgives failures for some seconds, since configuration may be on its way.
-func call(ctx context.Context, c Cluster, namespace, pod, container, url string, count int) (probe.Report, error) {
+// How long the probe waits for one answer, and for how long it forgives failures, since configuration may be on its way.
+const (
+	answerTime = 4 * time.Second
+	patience   = 10 * time.Second
+)
+
+// call sends requests from the probe in pod.
+func call(ctx context.Context, c Cluster, pod, url string, count int, patience time.Duration) (probe.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
 	defer cancel()
-	out, err := c.Exec(ctx, namespace, pod, container, probe.Binary, "probe", "call", url,
-		"-n", strconv.Itoa(count), "--timeout=4s", "--patience=10s")
+	out, err := c.Exec(ctx, ProbeNamespace, pod, probeContainer, probe.Binary, "probe", "call", url,
+		"-n", strconv.Itoa(count), "--timeout="+answerTime.String(), "--patience="+patience.String())
 	if err != nil {
 		return probe.Report{}, err
 	}
 	var report probe.Report
 	if err := json.Unmarshal(out, &report); err != nil {
-		return probe.Report{}, fmt.Errorf("read what the probe in pod %s/%s printed: %w", namespace, pod, err)
+		return probe.Report{}, fmt.Errorf("read what the probe in pod %s/%s printed: %w", ProbeNamespace, pod, err)
 	}
 	return report, nil
+}
+
+// send calls the probe of to from that of from. When nothing comes of it, the pod's address is tried without mutual TLS, which
+// tells trouble of the link from trouble of trust.
+func (j joining) send(ctx context.Context, from, to placed) Verdict {
+	report, err := call(ctx, j.from.cluster, from.pod, probeURL(j.to.name()), calls, patience)
+	if err != nil {
+		return failed(j.from.kubectl("get pods -n %s", ProbeNamespace), "%s", oneLine(err.Error()))
+	}
+	var direct *probe.Call
+	if last := len(report.Calls) - 1; last >= 0 && report.Calls[last].Status != http.StatusOK && j.from.network == j.to.network {
+		url := "http://" + net.JoinHostPort(to.ip, strconv.Itoa(probe.Port)) + "/"
+		if plain, err := call(ctx, j.from.cluster, from.pod, url, 1, 0); err == nil && len(plain.Calls) == 1 {
+			direct = &plain.Calls[0]
+		}
+	}
+	return j.judgeRequest(report, direct)
 }
 
 // knows waits for some seconds until every istiod of from lists an endpoint of the probe of to.
@@ -79,8 +104,9 @@ func countIn(counts []endpointCount, prefix, cluster string) int {
 	return n
 }
 
-// judgeRequest says what became of the requests from the probe of one cluster to that of another.
-func (j joining) judgeRequest(report probe.Report) Verdict {
+// judgeRequest says what became of the requests from the probe of one cluster to that of another. Direct is a request to the pod's
+// address; nil when none was tried.
+func (j joining) judgeRequest(report probe.Report, direct *probe.Call) Verdict {
 	from, to := j.from, j.to
 	if len(report.Calls) == 0 {
 		return failed("try again", "the probe made no request in the time given")
@@ -88,7 +114,7 @@ func (j joining) judgeRequest(report probe.Report) Verdict {
 	for _, c := range report.Calls {
 		switch {
 		case c.Status != http.StatusOK:
-			return j.explain(c)
+			return j.explain(c, direct)
 		case c.Answer == nil:
 			return failed(from.kubectl("get service -n %s -o wide", ProbeNamespace), "something else answered: %s", firstWords(c.Body))
 		case c.Answer.Cluster != to.name():
@@ -128,41 +154,60 @@ func (j joining) judgeIdentity(header string) Verdict {
 
 // explain tells the causes of a failed request apart by what Envoy or the client's system says.
 // https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage#response-flags
-func (j joining) explain(c probe.Call) Verdict {
+func (j joining) explain(c probe.Call, direct *probe.Call) Verdict {
 	from, to := j.from, j.to
-	text := strings.ToLower(c.Error + " " + c.Body)
 	said := firstWords(c.Error + c.Body)
-	has := func(parts ...string) bool {
-		for _, part := range parts {
-			if strings.Contains(text, part) {
-				return true
-			}
-		}
-		return false
+	logs := func(f *facts) string {
+		return f.kubectl("logs -n %s deploy/%s -c istio-proxy", ProbeNamespace, probeName(f.name()))
 	}
-	link := fmt.Sprintf("let the pods of %s reach those of %s and back: routes, firewalls and security groups between the nodes", from.name(), to.name())
 	switch {
-	case has("no such host"):
+	case says(c, "no such host"):
 		return failed("see the row endpoints of this pair; "+from.kubectl("get service -n %s", ProbeNamespace),
 			"the name of the probe is unknown in %s: %s", from.name(), said)
-	case has("certificate_verify_failed", "certificate verify failed", "unknown_ca", "unknown ca"):
-		return failed("see the row same root of this pair; after its repair restart the workloads",
-			"other root: TLS between the sidecars failed: %s", said)
-	case has("tls_error", "tls error"):
-		return failed("see the row same root of this pair", "TLS between the sidecars failed: %s", said)
-	case has("no healthy upstream"):
+	case says(c, "no healthy upstream"):
 		return failed("see the rows discovery and endpoints of this pair", "%s has no endpoint of the probe in %s: %s", from.name(), to.name(), said)
-	case has("connection refused"):
-		return failed(to.kubectl("logs -n %s deploy/%s -c istio-proxy", ProbeNamespace, probeName(to.name())),
-			"connection refused by the pod in %s: %s", to.name(), said)
-	case has("connection_timeout", "connection timeout", "connect timeout", "no route to host", "network is unreachable", "deadline exceeded", "timeout", "connection failure"):
-		return failed(link, "link cut: nothing comes back from the pod in %s: %s", to.name(), said)
+	case says(c, "connection refused") || direct != nil && says(*direct, "connection refused"):
+		return failed(logs(to), "connection refused by the pod in %s: %s", to.name(), said)
+	case says(c, "certificate_verify_failed", "certificate verify failed", "unknown_ca", "unknown ca", "tls_error", "tls error"),
+		says(c, "connection failure") && (direct != nil && direct.Status != 0 && !unconnected(*direct) || direct == nil && !trusting(from, to)):
+		return j.distrust(said)
+	case unconnected(c):
+		return failed(fmt.Sprintf("let the pods of %s reach those of %s and back: routes, firewalls and security groups between the nodes", from.name(), to.name()),
+			"link cut: nothing comes back from the pod in %s: %s", to.name(), said)
 	case c.Status == http.StatusNotFound:
 		return failed(from.kubectl("logs -n %s -l app=istiod --tail=20", from.namespace), "the sidecar has no route to the probe: %s", said)
 	case c.Status == http.StatusForbidden:
 		return failed(to.kubectl("get authorizationpolicies -A"), "a policy of %s forbids the request: %s", to.name(), said)
 	}
-	return failed(from.kubectl("logs -n %s deploy/%s -c istio-proxy", ProbeNamespace, probeName(from.name())), "status %d: %s", c.Status, said)
+	return failed(logs(from), "status %d: %s", c.Status, said)
+}
+
+// distrust is the verdict on sidecars that reach each other and do not agree on TLS.
+func (j joining) distrust(said string) Verdict {
+	if !trusting(j.from, j.to) {
+		return failed("see the row same root of this pair; after its repair restart the workloads",
+			"other root: TLS between the sidecars failed, since %s and %s have no root in common: %s", j.from.name(), j.to.name(), said)
+	}
+	return failed(fmt.Sprintf("see whether workloads still have certificates of an older root: %s; it helps to restart them",
+		j.to.kubectl("get configmap -n %s istio-ca-root-cert -o yaml", j.to.namespace)),
+		"TLS between the sidecars failed, though the pods reach each other: %s", said)
+}
+
+// trusting reports whether two clusters share a root, as far as that is known.
+func trusting(a, b *facts) bool {
+	return a.rootsErr != nil || b.rootsErr != nil || shareRoot(a.roots, b.roots)
+}
+
+// unconnected reports whether a call failed before anybody answered.
+func unconnected(c probe.Call) bool {
+	return says(c, "connection_timeout", "connection timeout", "connect timeout", "no route to host", "network is unreachable",
+		"deadline exceeded", "timeout", "connection failure")
+}
+
+// says looks for one of some words in what came in place of an answer.
+func says(c probe.Call, words ...string) bool {
+	text := strings.ToLower(c.Error + " " + c.Body)
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
 }
 
 // firstWords is the start of a text, on one line.

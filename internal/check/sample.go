@@ -93,7 +93,7 @@ func versionsOf(samples map[*facts]sampleFacts) map[string][]string {
 }
 
 // sampleChecks makes a check for each cluster, or one skipped row when no cluster has the sample.
-func sampleChecks(ctx context.Context, all []*facts, probes map[*facts]string, s Sample) []Check {
+func sampleChecks(ctx context.Context, all []*facts, probes map[*facts]placed, s Sample) []Check {
 	selector := selectorOf(ctx, all, s)
 	if selector == nil {
 		return []Check{{Name: sample, From: "all", Run: func(context.Context) Verdict {
@@ -112,7 +112,7 @@ func sampleChecks(ctx context.Context, all []*facts, probes map[*facts]string, s
 			if v, final := judgeSamplePods(f, own, s); final {
 				return v
 			}
-			seen, said, err := callSample(ctx, f, own, probes[f], s, len(versions))
+			seen, said, err := callSample(ctx, f, own, probes[f].pod, s, len(versions))
 			if err != nil {
 				return failed(f.kubectl("get pods -n %s", s.Namespace), "%s", oneLine(err.Error()))
 			}
@@ -151,16 +151,22 @@ var helloVersion = regexp.MustCompile(`Hello version: ([^,\s]+)`)
 const (
 	sampleRounds = 4
 	sampleCalls  = 10 // a round
+	sampleTime   = 25 * time.Second
 )
 
 // callSample calls until as many versions as there are have answered. It counts the answers of each; said is the last output that
 // was none of them.
 func callSample(ctx context.Context, f *facts, own sampleFacts, probePod string, s Sample, want int) (seen map[string]int, said string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sampleTime)
+	defer cancel()
 	seen = map[string]int{}
 	if len(own.callers) == 0 && probePod == "" {
 		return nil, "", fmt.Errorf("no ready pod to call from: neither sleep nor curl runs in namespace %s, nor is there a probe", s.Namespace)
 	}
 	for range sampleRounds {
+		if ctx.Err() != nil {
+			break
+		}
 		text, err := sampleRound(ctx, f, own, probePod, s)
 		if err != nil {
 			text += " " + err.Error()
@@ -182,17 +188,15 @@ func callSample(ctx context.Context, f *facts, own sampleFacts, probePod string,
 // sampleRound calls from the sample's client, or from the probe where there is none.
 func sampleRound(ctx context.Context, f *facts, own sampleFacts, probePod string, s Sample) (string, error) {
 	if len(own.callers) == 0 {
-		report, err := call(ctx, f.cluster, ProbeNamespace, probePod, probeContainer, s.URL(), sampleCalls)
+		report, err := call(ctx, f.cluster, probePod, s.URL(), sampleCalls, patience)
 		var text strings.Builder
 		for _, c := range report.Calls {
 			text.WriteString(c.Body + c.Error + "\n")
 		}
 		return text.String(), err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
-	defer cancel()
 	pod := own.callers[0]
-	command := append([]string{"curl", "-sS", "--max-time", "5"}, slices.Repeat([]string{s.URL()}, sampleCalls)...)
+	command := append([]string{"curl", "-sS", "--max-time", "4", "--fail-early"}, slices.Repeat([]string{s.URL()}, sampleCalls)...)
 	out, err := f.cluster.Exec(ctx, pod.Namespace, pod.Name, pod.Labels["app"], command...)
 	return string(out), err
 }

@@ -119,12 +119,7 @@ func TestEachRedNamesItsCause(t *testing.T) {
 		},
 		{
 			name: "other root", row: row{sameRoot, "cluster1", "cluster2"},
-			spoil: func(w *world) {
-				other := rootConfigMap(newRoot(w.t, "other"))
-				if _, err := w.members["cluster2"].core.CoreV1().ConfigMaps("istio-system").Update(w.t.Context(), other, metav1.UpdateOptions{}); err != nil {
-					w.t.Fatal(err)
-				}
-			},
+			spoil:  otherRoot,
 			reason: "other root: cluster1 has ", fix: "isthmus cert intermediate",
 		},
 		{
@@ -141,22 +136,32 @@ func TestEachRedNamesItsCause(t *testing.T) {
 		},
 		{
 			name: "other root, as a request sees it", row: row{request, "cluster1", "cluster2"},
-			spoil: answers("cluster1", "cluster2", probe.Call{
-				Status: 503, Body: "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, " +
-					"transport failure reason: TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end",
-			}),
-			reason: "other root", fix: "same root",
+			spoil: func(w *world) {
+				otherRoot(w)
+				answers("cluster1", "cluster2", connectionFailure)(w)
+			},
+			reason: "other root: TLS between the sidecars failed, since cluster1 and cluster2 have no root in common", fix: "same root",
+		},
+		{
+			name: "TLS fails for another reason", row: row{request, "cluster1", "cluster2"},
+			spoil:  answers("cluster1", "cluster2", connectionFailure),
+			reason: "TLS between the sidecars failed, though the pods reach each other", fix: "older root",
+		},
+		{
+			name: "link refused by a router", row: row{request, "cluster1", "cluster2"},
+			spoil:  cutOff("cluster1", "cluster2", connectionFailure),
+			reason: "link cut", fix: "routes, firewalls",
 		},
 		{
 			name: "link cut", row: row{request, "cluster1", "cluster2"},
-			spoil: answers("cluster1", "cluster2", probe.Call{
+			spoil: cutOff("cluster1", "cluster2", probe.Call{
 				Error: "Get \"http://probe-cluster2.isthmus-verify:8080/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
 			}),
 			reason: "link cut", fix: "routes, firewalls",
 		},
 		{
 			name: "link cut, as Envoy says it", row: row{request, "cluster1", "cluster2"},
-			spoil: answers("cluster1", "cluster2", probe.Call{
+			spoil: cutOff("cluster1", "cluster2", probe.Call{
 				Status: 503, Body: "upstream connect error or disconnect/reset before headers. reset reason: connection timeout",
 			}),
 			reason: "link cut", fix: "routes, firewalls",
@@ -263,10 +268,30 @@ func TestEachRedNamesItsCause(t *testing.T) {
 	}
 }
 
+// connectionFailure is all that Envoy tells a client of TLS that fails.
+var connectionFailure = probe.Call{
+	Status: 503, Body: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote connection failure",
+}
+
 // answers makes the probe of one cluster hear the same each time it calls another's.
 func answers(from, to string, c probe.Call) func(*world) {
 	return func(w *world) {
 		w.members[from].calls = func(url string) (probe.Call, bool) { return c, url == probeURL(to) }
+	}
+}
+
+// cutOff makes it hear the same when it calls the pod's address.
+func cutOff(from, to string, c probe.Call) func(*world) {
+	return func(w *world) {
+		w.members[from].calls = func(url string) (probe.Call, bool) { return c, url == probeURL(to) || url == directURL(to) }
+	}
+}
+
+// otherRoot gives cluster2 a root of its own.
+func otherRoot(w *world) {
+	other := rootConfigMap(newRoot(w.t, "other"))
+	if _, err := w.members["cluster2"].core.CoreV1().ConfigMaps("istio-system").Update(w.t.Context(), other, metav1.UpdateOptions{}); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

@@ -16,7 +16,7 @@ func (v *verification) live(ctx context.Context) {
 	}
 	v.Progress("waiting for a probe with its sidecar in " + strings.Join(names, ", "))
 	defer v.remove(ctx)
-	pods := &probePods{byCluster: map[*facts]string{}}
+	pods := &probePods{byCluster: map[*facts]placed{}}
 	v.add(run(ctx, v.probeChecks(names, pods), v.Progress))
 	if ctx.Err() != nil {
 		return
@@ -30,6 +30,38 @@ func (v *verification) live(ctx context.Context) {
 		}
 	}
 	v.add(run(ctx, append(checks, sampleChecks(ctx, reachable, pods.byCluster, v.Sample)...), v.Progress))
+	v.lookAgain(ctx)
+}
+
+// lookAgain asks control planes once more about clusters that requests did not get to: a link that was cut a moment ago shows
+// there only after some seconds.
+func (v *verification) lookAgain(ctx context.Context) {
+	var again []Check
+	for _, from := range v.all {
+		for _, to := range v.all {
+			j := join(from, to)
+			if from != to && j.secret != nil && v.state(request, from, to) == Failed && v.state(discovery, from, to) == OK {
+				again = append(again, Check{discovery, from.name(), to.name(), j.awaitDiscovery})
+			}
+		}
+	}
+	for _, now := range run(ctx, again, v.Progress) {
+		for i, r := range v.report.Checks {
+			if r.Check == now.Check && r.From == now.From && r.To == now.To {
+				v.report.Checks[i] = now
+			}
+		}
+	}
+}
+
+// state is what a check of a pair has come to.
+func (v *verification) state(name string, from, to *facts) State {
+	for _, r := range v.report.Checks {
+		if r.Check == name && r.From == from.name() && r.To == to.name() {
+			return r.State
+		}
+	}
+	return ""
 }
 
 // remove takes the probes away, also when ctx has ended.
@@ -54,7 +86,7 @@ func (v *verification) remove(ctx context.Context) {
 // probePods are the ready probes.
 type probePods struct {
 	mu        sync.Mutex // guards byCluster while checks run
-	byCluster map[*facts]string
+	byCluster map[*facts]placed
 }
 
 // probeChecks deploy a probe into each cluster.
@@ -73,10 +105,10 @@ func (v *verification) probeChecks(names []string, pods *probePods) []Check {
 			if err := deploy(ctx, f, distinct(names)); err != nil {
 				return judgeDeploy(f, err)
 			}
-			pod, verdict := awaitProbe(ctx, f)
+			at, verdict := awaitProbe(ctx, f)
 			if verdict.State == OK {
 				pods.mu.Lock()
-				pods.byCluster[f] = pod
+				pods.byCluster[f] = at
 				pods.mu.Unlock()
 			}
 			return verdict
@@ -99,7 +131,7 @@ func distinct(names []string) []string {
 }
 
 // requestChecks call each probe from each other, and from its own cluster, which tells the pair's trouble from the cluster's.
-func (v *verification) requestChecks(pods map[*facts]string) []Check {
+func (v *verification) requestChecks(pods map[*facts]placed) []Check {
 	var checks []Check
 	for _, from := range v.all {
 		for _, to := range v.all {
@@ -107,7 +139,7 @@ func (v *verification) requestChecks(pods map[*facts]string) []Check {
 			says := func(name string, judge func(context.Context) Verdict) {
 				checks = append(checks, Check{Name: name, From: from.name(), To: to.name(), Run: judge})
 			}
-			if pods[from] == "" || pods[to] == "" {
+			if pods[from].pod == "" || pods[to].pod == "" {
 				says(request, func(context.Context) Verdict {
 					return skipped("no probe in %s", strings.Join(without(pods, from, to), ", "))
 				})
@@ -116,23 +148,17 @@ func (v *verification) requestChecks(pods map[*facts]string) []Check {
 			if from != to {
 				says(knownEndpoints, j.knows)
 			}
-			says(request, func(ctx context.Context) Verdict {
-				report, err := call(ctx, from.cluster, ProbeNamespace, pods[from], probeContainer, probeURL(to.name()), calls)
-				if err != nil {
-					return failed(from.kubectl("get pods -n %s", ProbeNamespace), "%s", oneLine(err.Error()))
-				}
-				return j.judgeRequest(report)
-			})
+			says(request, func(ctx context.Context) Verdict { return j.send(ctx, pods[from], pods[to]) })
 		}
 	}
 	return checks
 }
 
 // without names the clusters that have no probe.
-func without(pods map[*facts]string, pair ...*facts) []string {
+func without(pods map[*facts]placed, pair ...*facts) []string {
 	var names []string
 	for _, f := range pair {
-		if pods[f] == "" {
+		if pods[f].pod == "" {
 			names = append(names, f.name())
 		}
 	}

@@ -172,7 +172,9 @@ func (m *member) runDeployment(action ktesting.Action) (bool, runtime.Object, er
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: d.Name + "-1", Namespace: d.Namespace, Labels: d.Spec.Template.Labels},
 		Spec:       d.Spec.Template.Spec,
-		Status:     corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: d.Name, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		},
 	}
 	if !m.uninjected {
 		pod.Spec.InitContainers = []corev1.Container{{Name: "istio-proxy"}}
@@ -235,6 +237,9 @@ func (w *world) exec(m *member, pod string, command []string) ([]byte, error) {
 		}
 	}
 	for _, to := range w.contexts {
+		if url == directURL(to) {
+			return json.Marshal(probe.Report{Tries: 1, Calls: []probe.Call{{Status: 200, Answer: &probe.Answer{Cluster: to}}}})
+		}
 		if url == probeURL(to) {
 			answer := &probe.Answer{
 				Cluster: to, Pod: probeName(to) + "-1",
@@ -245,6 +250,9 @@ func (w *world) exec(m *member, pod string, command []string) ([]byte, error) {
 	}
 	return nil, fmt.Errorf("nothing answers at %s", url)
 }
+
+// directURL is the address of a cluster's probe pod.
+func directURL(cluster string) string { return "http://" + probeName(cluster) + ":8080/" }
 
 func (m *member) helloAnswers() []byte {
 	m.mu.Lock()

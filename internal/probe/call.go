@@ -11,7 +11,7 @@ import (
 // Plan says what to call and how often.
 type Plan struct {
 	URL string
-	// Count is how many requests are made, each on a connection of its own.
+	// Count is how many requests are made, each on a connection of its own; one that fails ends the run.
 	Count int
 	// Timeout bounds one request.
 	Timeout time.Duration
@@ -44,6 +44,9 @@ func (p Plan) Run(ctx context.Context) Report {
 			continue
 		}
 		report.Calls = append(report.Calls, call)
+		if call.Status != http.StatusOK {
+			break // one is enough to tell, and more would take as long again
+		}
 	}
 	return report
 }
