@@ -49,5 +49,6 @@ func TestPageMultiPrimary(t *testing.T) {
 	l := newLab(t, "page")
 	l.page(t, filepath.Join(repository(t), "docs", "install", "multi-primary.md"))
 	l.bothVersions(t)
+	t.Run("freshness", func(t *testing.T) { freshness(t, l) })
 	t.Run("availability", func(t *testing.T) { availability(t, l, credentialsMove) })
 }
