@@ -75,11 +75,17 @@ func (p provider) EnsureLoadBalancerDeleted(_ context.Context, _ string, service
 }
 
 func (p provider) Initialize(cloudprovider.ControllerClientBuilder, <-chan struct{}) {}
-func (p provider) LoadBalancer() (cloudprovider.LoadBalancer, bool)                  { return p, true }
-func (p provider) Instances() (cloudprovider.Instances, bool)                        { return nil, false }
-func (p provider) InstancesV2() (cloudprovider.InstancesV2, bool)                    { return nil, false }
-func (p provider) Zones() (cloudprovider.Zones, bool)                                { return nil, false }
-func (p provider) Clusters() (cloudprovider.Clusters, bool)                          { return nil, false }
-func (p provider) Routes() (cloudprovider.Routes, bool)                              { return nil, false }
-func (p provider) ProviderName() string                                              { return "isthmus-lab" }
-func (p provider) HasClusterID() bool                                                { return true }
+func (p provider) LoadBalancer() (cloudprovider.LoadBalancer, bool) { return p, true }
+
+func (p provider) Instances() (cloudprovider.Instances, bool) { return nil, false }
+
+func (p provider) InstancesV2() (cloudprovider.InstancesV2, bool) { return nil, false }
+
+func (p provider) Zones() (cloudprovider.Zones, bool) { return nil, false }
+
+func (p provider) Clusters() (cloudprovider.Clusters, bool) { return nil, false }
+
+func (p provider) Routes() (cloudprovider.Routes, bool) { return nil, false }
+
+func (p provider) ProviderName() string { return "isthmus-lab" }
+func (p provider) HasClusterID() bool   { return true }

@@ -20,63 +20,8 @@ func Components() []string {
 
 // controlPlane is what runs on the first node of a cluster only.
 func controlPlane(c plan.Cluster, places Places) []Component {
-	ready := apiServerReady(c, places)
 	return []Component{
-		etcd(c, places),
-		kubeAPIServer(c, places),
-		{
-			Name: "kube-controller-manager",
-			Args: []string{
-				filepath.Join(places.Bin, "kube-controller-manager"),
-				"--kubeconfig=" + places.Kubeconfig(c, "kube-controller-manager"),
-				"--authentication-kubeconfig=" + places.Kubeconfig(c, "kube-controller-manager"),
-				"--authorization-kubeconfig=" + places.Kubeconfig(c, "kube-controller-manager"),
-				"--bind-address=127.0.0.1",
-				"--leader-elect=false",
-				"--use-service-account-credentials",
-				"--service-account-private-key-file=" + places.key(c, pki.ServiceAccount),
-				"--root-ca-file=" + places.cert(c, pki.ClusterCA),
-				"--cluster-signing-cert-file=" + places.cert(c, pki.ClusterCA),
-				"--cluster-signing-key-file=" + places.key(c, pki.ClusterCA),
-				"--client-ca-file=" + places.cert(c, pki.ClusterCA),
-				"--requestheader-client-ca-file=" + places.cert(c, pki.FrontProxyCA),
-				"--cluster-cidr=" + c.Pods.String(),
-				"--service-cluster-ip-range=" + c.Services.String(),
-				// The CNI configuration of each node has its part of the range already.
-				"--allocate-node-cidrs=false",
-				// Its own folder for these would be made on the host.
-				"--flex-volume-plugin-dir=" + KubeletDir + "/volume-plugins",
-				// Endpoints follow pods at once: the mesh's own delays are what people want to see in a lab.
-				"--endpointslice-updates-batch-period=0s",
-				"--kube-api-qps=100", "--kube-api-burst=200",
-				"--profiling=false",
-			},
-			After: ready,
-		},
-		{
-			Name: "kube-scheduler",
-			Args: []string{
-				filepath.Join(places.Bin, "kube-scheduler"),
-				"--kubeconfig=" + places.Kubeconfig(c, "kube-scheduler"),
-				"--authentication-kubeconfig=" + places.Kubeconfig(c, "kube-scheduler"),
-				"--authorization-kubeconfig=" + places.Kubeconfig(c, "kube-scheduler"),
-				"--bind-address=127.0.0.1",
-				"--leader-elect=false",
-				"--kube-api-qps=100", "--kube-api-burst=200",
-				"--profiling=false",
-			},
-			After: ready,
-		},
-		{
-			Name: "cloud-controller",
-			Args: []string{
-				places.Self, "cloud-controller",
-				"--kubeconfig=" + places.Kubeconfig(c, "cloud-controller"),
-				"--cluster=" + c.Name,
-				"--range=" + c.LoadBalancers.String(),
-			},
-			After: ready,
-		},
+		etcd(c, places), kubeAPIServer(c, places), kubeControllerManager(c, places), kubeScheduler(c, places), cloudController(c, places),
 	}
 }
 
@@ -135,6 +80,62 @@ func kubeAPIServer(c plan.Cluster, places Places) Component {
 			"--profiling=false",
 		},
 		After: []Wait{{TCP: etcdAddress}},
+	}
+}
+
+func kubeControllerManager(c plan.Cluster, places Places) Component {
+	return Component{
+		Name: "kube-controller-manager",
+		Args: append(places.controller(c, "kube-controller-manager"),
+			"--use-service-account-credentials",
+			"--service-account-private-key-file="+places.key(c, pki.ServiceAccount),
+			"--root-ca-file="+places.cert(c, pki.ClusterCA),
+			"--cluster-signing-cert-file="+places.cert(c, pki.ClusterCA),
+			"--cluster-signing-key-file="+places.key(c, pki.ClusterCA),
+			"--client-ca-file="+places.cert(c, pki.ClusterCA),
+			"--requestheader-client-ca-file="+places.cert(c, pki.FrontProxyCA),
+			"--cluster-cidr="+c.Pods.String(),
+			"--service-cluster-ip-range="+c.Services.String(),
+			// The CNI configuration of each node has its part of the range already.
+			"--allocate-node-cidrs=false",
+			// Its own folder for these would be made on the host.
+			"--flex-volume-plugin-dir="+KubeletDir+"/volume-plugins",
+			// Endpoints follow pods at once: the mesh's own delays are what people want to see in a lab.
+			"--endpointslice-updates-batch-period=0s",
+		),
+		After: apiServerReady(c, places),
+	}
+}
+
+func kubeScheduler(c plan.Cluster, places Places) Component {
+	return Component{Name: "kube-scheduler", Args: places.controller(c, "kube-scheduler"), After: apiServerReady(c, places)}
+}
+
+// controller is the command line of a Kubernetes controller, as far as all have it. There is one of each, so none needs to be elected.
+func (p Places) controller(c plan.Cluster, name string) []string {
+	kubeconfig := p.Kubeconfig(c, name)
+	return []string{
+		filepath.Join(p.Bin, name),
+		"--kubeconfig=" + kubeconfig,
+		"--authentication-kubeconfig=" + kubeconfig,
+		"--authorization-kubeconfig=" + kubeconfig,
+		"--bind-address=127.0.0.1",
+		"--leader-elect=false",
+		"--kube-api-qps=100", "--kube-api-burst=200",
+		"--profiling=false",
+	}
+}
+
+func cloudController(c plan.Cluster, places Places) Component {
+	return Component{
+		Name: "cloud-controller",
+		Args: []string{
+			places.Self, "cloud-controller",
+			"--kubeconfig=" + places.Kubeconfig(c, "cloud-controller"),
+			"--cluster=" + c.Name,
+			"--range=" + c.LoadBalancers.String(),
+		},
+		After: apiServerReady(c, places),
 	}
 }
 

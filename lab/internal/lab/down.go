@@ -35,7 +35,7 @@ func (d Down) Remove(ctx context.Context, name string) error {
 	if err := stop(ctx, plan.Cgroup(name), hierarchies); err != nil {
 		return err
 	}
-	if err := removeGroups(ctx, hierarchies, name); err != nil {
+	if err := removeGroups(ctx, hierarchies, plan.Cgroup(name)); err != nil {
 		return err
 	}
 	if err := hostnet.Remove(name); err != nil {
@@ -80,13 +80,13 @@ func (d Down) Names() ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// removeGroups removes the lab's control groups. The kernel takes a moment to notice that the last process of one is gone.
-func removeGroups(ctx context.Context, hierarchies []cgroup.Hierarchy, lab string) error {
+// removeGroups removes a control group of a lab and all below it. The kernel takes a moment to notice that the last process of one is gone.
+func removeGroups(ctx context.Context, hierarchies []cgroup.Hierarchy, group string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var last error
 	err := poll(ctx, func() bool {
-		last = cgroup.Remove(hierarchies, plan.Cgroup(lab))
+		last = cgroup.Remove(hierarchies, group)
 		return last == nil
 	})
 	if err != nil {

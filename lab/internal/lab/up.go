@@ -179,6 +179,10 @@ func (u Up) bring(ctx context.Context, state State, clusters []plan.Cluster, hie
 			if err := stop(ctx, plan.NodeCgroup(lab.Name, n), hierarchies); err != nil {
 				return err
 			}
+			// A kubelet spends seconds on each group of a pod that is no more.
+			if err := removeGroups(ctx, hierarchies, plan.NodeCgroup(lab.Name, n)); err != nil {
+				return err
+			}
 			if err := hostnet.Unplug(lab.Name, n); err != nil {
 				return err
 			}
