@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,9 @@ type Options struct {
 	WorldState bool   // the state-of-the-world protocol in place of delta
 	Names      bool   // ask for the name table too, as an agent with DNS does
 	Keep       bool   // keep the bodies of resources, for Contents
+
+	// Dial opens connections; nil: by TCP.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // Fleet is a number of sidecars of one control plane. Each has a connection of its own.

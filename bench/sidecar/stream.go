@@ -41,11 +41,7 @@ func (s *sidecar) run(ctx context.Context, complete func()) {
 func (s *sidecar) stream(ctx context.Context, complete func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	const window = 1 << 20 // as the agent has it
-	conn, err := grpc.NewClient("passthrough:///"+s.fleet.options.Address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(1<<30)))
+	conn, err := s.connect()
 	if err != nil {
 		return err
 	}
@@ -82,6 +78,19 @@ func (s *sidecar) stream(ctx context.Context, complete func()) error {
 			complete()
 		}
 	}
+}
+
+func (s *sidecar) connect() (*grpc.ClientConn, error) {
+	const window = 1 << 20 // as the agent has it
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(1<<30)),
+	}
+	if dial := s.fleet.options.Dial; dial != nil {
+		options = append(options, grpc.WithContextDialer(dial))
+	}
+	return grpc.NewClient("passthrough:///"+s.fleet.options.Address, options...)
 }
 
 // receive takes in one message and gives what to send then.
