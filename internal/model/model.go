@@ -273,22 +273,30 @@ func (g *NetworkGateways) To(n Network, c Cluster) []NetworkGateway {
 // Mesh is the settings that hold for the whole mesh, from MeshConfig and the installation. The pointer in a Snapshot
 // stays the same as long as the content does.
 type Mesh struct {
-	ID               string
-	TrustDomain      string
-	TrustAliases     []string
-	Domain           string // suffix of service names, cluster.local
-	RootNamespace    string // istio-system
-	Cluster          Cluster
-	Network          Network // of the own cluster, as installed
-	ConnectTimeout   time.Duration
-	AccessLogFile    string // empty: no access log
-	AccessLogFormat  string // empty: Envoy's default text
-	AccessLogJSON    bool
-	RegistryOnly     bool // unknown destinations are refused instead of passed through
-	AutoMTLS         bool
-	DetectionTimeout time.Duration // of the protocol of a connection; 0 waits without end
-	ClusterLocal     []HostSetting
-	Networks         []NetworkSetting
+	ID              string
+	TrustDomain     string
+	TrustAliases    []string
+	Domain          string // suffix of service names, cluster.local
+	RootNamespace   string // istio-system
+	Cluster         Cluster
+	Network         Network // of the own cluster, as installed
+	ConnectTimeout  time.Duration
+	AccessLogFile   string // empty: no access log
+	AccessLogFormat string // empty: Envoy's default text
+	AccessLogJSON   bool
+	RegistryOnly    bool // unknown destinations are refused instead of passed through
+	AutoMTLS        bool
+	Detection       Detection
+	ClusterLocal    []HostSetting
+	Networks        []NetworkSetting
+}
+
+// Detection is how long the first bytes of a connection are waited for, which tell what it speaks. One that stays silent is
+// taken for bytes then, so that servers that speak first are heard. Zero waits without end.
+type Detection struct {
+	Inbound time.Duration // connections to the pod
+	Unnamed time.Duration // to a port of a service that says no protocol
+	HTTP    time.Duration // to a port number on which services speak HTTP
 }
 
 // HostSetting says whether services whose name matches are local to their cluster. Host may start with *.

@@ -51,8 +51,8 @@ func MeshFrom(meshYAML, networksYAML []byte, own Own) (*model.Mesh, []model.Prob
 		AccessLogJSON:   config.GetAccessLogEncoding() == meshv1.MeshConfig_JSON,
 		RegistryOnly: config.GetOutboundTrafficPolicy() != nil && // the zero mode is REGISTRY_ONLY, the default ALLOW_ANY
 			config.GetOutboundTrafficPolicy().GetMode() == meshv1.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY,
-		AutoMTLS:         config.GetEnableAutoMtls() == nil || config.GetEnableAutoMtls().GetValue(),
-		DetectionTimeout: config.GetProtocolDetectionTimeout().AsDuration(),
+		AutoMTLS:  config.GetEnableAutoMtls() == nil || config.GetEnableAutoMtls().GetValue(),
+		Detection: detection(config),
 	}
 	if config.GetConnectTimeout() != nil {
 		mesh.ConnectTimeout = config.GetConnectTimeout().AsDuration()
@@ -67,6 +67,19 @@ func MeshFrom(meshYAML, networksYAML []byte, own Own) (*model.Mesh, []model.Prob
 	}
 	mesh.Networks = r.readNetworks(networksYAML)
 	return mesh, r.problems
+}
+
+// detection is what protocolDetectionTimeout says, for all connections. Istio waits without end when it says nothing, and so
+// a server that speaks first is never heard on a port without a protocol. Here each kind of connection waits as long as
+// a wrong guess would hurt: little where bytes reach the same service as requests do; longer than lost packets delay
+// the first bytes of TLS; and without end where bytes would go past the mesh, since clients keep connections that they
+// have not used yet.
+func detection(config *meshv1.MeshConfig) model.Detection {
+	if said := config.GetProtocolDetectionTimeout(); said != nil {
+		d := said.AsDuration()
+		return model.Detection{Inbound: d, Unnamed: d, HTTP: d}
+	}
+	return model.Detection{Inbound: 5 * time.Second, Unnamed: time.Second}
 }
 
 // discoveryHost gives the full name of the control plane's own service, which is local to its cluster. An address is none.

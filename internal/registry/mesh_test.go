@@ -19,6 +19,7 @@ func TestMeshDefaults(t *testing.T) {
 	want := &model.Mesh{
 		TrustDomain: "cluster.local", Domain: "cluster.local", RootNamespace: "istio-system", Cluster: "Kubernetes",
 		ConnectTimeout: 10 * time.Second, AutoMTLS: true,
+		Detection: model.Detection{Inbound: 5 * time.Second, Unnamed: time.Second},
 	}
 	if diff := cmp.Diff(want, m, cmpopts.EquateEmpty()); diff != "" || len(problems) != 0 {
 		t.Errorf("problems %v, mesh (-want +got):\n%s", problems, diff)
@@ -34,7 +35,7 @@ connectTimeout: 0.5s
 accessLogFile: /dev/stdout
 accessLogEncoding: JSON
 enableAutoMtls: false
-protocolDetectionTimeout: 5s
+protocolDetectionTimeout: 7s
 outboundTrafficPolicy: {mode: REGISTRY_ONLY}
 defaultConfig: {meshId: mesh1, discoveryAddress: istiod-canary.istio-system.svc:15012}
 serviceSettings:
@@ -44,7 +45,8 @@ serviceSettings:
 	want := &model.Mesh{
 		ID: "mesh1", TrustDomain: "east.example", TrustAliases: []string{"old.example"}, Domain: "cluster.local",
 		RootNamespace: "istio-system", Cluster: "cluster1", Network: "network1", ConnectTimeout: 500 * time.Millisecond,
-		AccessLogFile: "/dev/stdout", AccessLogJSON: true, RegistryOnly: true, DetectionTimeout: 5 * time.Second,
+		AccessLogFile: "/dev/stdout", AccessLogJSON: true, RegistryOnly: true,
+		Detection:    model.Detection{Inbound: 7 * time.Second, Unnamed: 7 * time.Second, HTTP: 7 * time.Second},
 		ClusterLocal: []model.HostSetting{{Host: "istiod-canary.istio-system.svc.cluster.local", ClusterLocal: true}, {Host: "*.shop.svc.cluster.local", ClusterLocal: true}},
 	}
 	if diff := cmp.Diff(want, m, cmpopts.EquateEmpty()); diff != "" || len(problems) != 0 {

@@ -31,7 +31,7 @@ func inboundListener(prev *Set, s *model.Snapshot, c view.Class) *Set {
 	b := newSetBuilder(prev)
 	b.shard("inbound", s.Mesh, func(sb *shardBuilder) {
 		sb.add(virtualInbound, s.Mesh, func() proto.Message {
-			l := envoy.InboundListener(virtualInbound, virtualInboundPort, s.Mesh.DetectionTimeout)
+			l := envoy.InboundListener(virtualInbound, virtualInboundPort, s.Mesh.Detection.Inbound)
 			l.FilterChains = append(l.FilterChains, envoy.Chain("virtualInbound-blackhole", envoy.Match{Port: virtualInboundPort},
 				nil, envoy.TCPProxy(blackHole, blackHole, nil)))
 			for _, p := range view.InboundPorts(c.Workload) {

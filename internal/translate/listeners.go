@@ -69,7 +69,7 @@ func unknownDestination(mesh *model.Mesh) *listener.Filter {
 // goes to no service that the mesh knows.
 func listenerByPort(name string, port uint16, mesh *model.Mesh) *listener.Listener {
 	l := envoy.VirtualListener(name, "0.0.0.0", port)
-	envoy.Sniff(l, mesh.DetectionTimeout)
+	envoy.Sniff(l, mesh.Detection.HTTP)
 	l.FilterChains = []*listener.FilterChain{
 		envoy.Chain("", envoy.Match{Transport: "raw_buffer", Protocols: looksLikeHTTP}, nil,
 			envoy.HTTP(envoy.Outbound, "outbound_"+name+";", fmt.Sprint(port), accessLog(mesh))),
@@ -124,7 +124,7 @@ func boundListener(name string, address netip.Addr, source boundSource) *listene
 		l.FilterChains = []*listener.FilterChain{envoy.Chain("", envoy.Match{}, nil, tcp)}
 		return l
 	}
-	envoy.Sniff(l, mesh.DetectionTimeout)
+	envoy.Sniff(l, mesh.Detection.Unnamed)
 	l.FilterChains = []*listener.FilterChain{
 		envoy.Chain("", envoy.Match{Transport: "raw_buffer", Protocols: looksLikeHTTP}, nil,
 			envoy.HTTP(envoy.Outbound, "outbound_"+name+";", routeOfPort(svc, p), accessLog(mesh),
