@@ -218,13 +218,16 @@ const (
 	Mutual
 )
 
+// EndsTLS says whether a server of the mode ends TLS with the certificate of its credential.
+func (m TLSMode) EndsTLS() bool { return m == Simple || m == Mutual }
+
 // GatewayServer is one server of a Gateway.
 type GatewayServer struct {
 	Port           Port
 	Hosts          []string // of any namespace: a prefix ns/ is cut off and kept in HostNamespaces
 	HostNamespaces []string // parallel to Hosts; empty or * means every namespace
 	TLS            TLSMode
-	CredentialName string
+	CredentialName string // of a Secret in the namespace of the gateway's pods, when the mode ends TLS
 	HTTPSRedirect  bool
 }
 
@@ -328,6 +331,8 @@ type Namespace struct {
 	Backends  map[Hostname]*Backends
 	Workloads map[WorkloadKey]*Workload
 	Gateways  []*Gateway // of the own cluster, ordered by creation, then name
+	// Credentials are the Secrets of the own cluster that gateways in the namespace need, by name.
+	Credentials map[string]*Credential
 }
 
 // Snapshot is the mesh at one moment. It is read-only from the moment it is published.

@@ -112,12 +112,12 @@ func gatewayChains(p view.Port, source gatewaySource) []*listener.FilterChain {
 	return chains
 }
 
-// terminating ends TLS with the certificate of a Secret in the Gateway's namespace.
+// terminating ends TLS with the certificate of a Secret in the namespace of the gateway's pods. While there is none, Envoy
+// closes the connections to this server and serves the others.
 func terminating(s view.BoundServer, routeName string, mesh *model.Mesh) *listener.FilterChain {
-	secret := "kubernetes://" + s.Server.CredentialName
-	ca := ""
+	secret, roots := view.CertificateName(s.Server), ""
 	if s.Server.TLS == model.Mutual {
-		ca = secret + "-cacert"
+		roots = view.RootsName(s.Server)
 	}
 	match := envoy.Match{Transport: "tls"}
 	for _, h := range s.Server.Hosts {
@@ -125,7 +125,7 @@ func terminating(s view.BoundServer, routeName string, mesh *model.Mesh) *listen
 			match.ServerNames = append(match.ServerNames, h)
 		}
 	}
-	return envoy.Chain("", match, envoy.ServerTLS([]string{"h2", "http/1.1"}, secret, ca),
+	return envoy.Chain("", match, envoy.ServerTLS([]string{"h2", "http/1.1"}, secret, roots),
 		envoy.HTTP(envoy.Edge, "outbound_"+routeName+";", routeName, accessLog(mesh)))
 }
 

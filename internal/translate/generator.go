@@ -15,6 +15,7 @@ const (
 	ListenerType = "type.googleapis.com/envoy.config.listener.v3.Listener"
 	RouteType    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 	NamesType    = nds.TypeURL
+	SecretType   = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 )
 
 var types = map[string]view.Type{
@@ -23,6 +24,7 @@ var types = map[string]view.Type{
 	ListenerType: view.TypeListeners,
 	RouteType:    view.TypeRoutes,
 	NamesType:    view.TypeNames,
+	SecretType:   view.TypeCredentials,
 }
 
 // Generator turns snapshots into resources. It has no state.
@@ -60,6 +62,8 @@ func (Generator) Build(s *model.Snapshot, c view.Class, prev *Set) *Set {
 		return gatewayRoutes(prev, s, c)
 	case view.Names:
 		return names(prev, s, c)
+	case view.Credentials:
+		return credentials(prev, s, c)
 	default:
 		panic(fmt.Sprintf("translate: no such part %d", c.Part))
 	}

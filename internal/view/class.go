@@ -45,6 +45,7 @@ const (
 	Routes                           // outbound routes of sidecars
 	GatewayRoutes                    // routes of a gateway
 	Names                            // the name table for the agent's DNS
+	Credentials                      // certificates of a gateway's servers
 )
 
 // Class is what makes two proxies alike for one part of their configuration. It is comparable, and holds only those

@@ -14,6 +14,7 @@ const (
 	TypeListeners
 	TypeRoutes
 	TypeNames
+	TypeCredentials
 )
 
 // Classes gives the classes whose parts make up a proxy's configuration of one type. Each holds no more facts of the
@@ -50,7 +51,7 @@ func sidecarClasses(s *model.Snapshot, p Proxy, t Type) []Class {
 }
 
 func gatewayClasses(s *model.Snapshot, p Proxy, t Type) []Class {
-	gateways := gatewaysText(s, p)
+	gateways := gatewaysText(s, p.Labels)
 	switch t {
 	case TypeUpstreams:
 		return []Class{{Part: SNIUpstreams, Labels: gateways}}
@@ -67,6 +68,8 @@ func gatewayClasses(s *model.Snapshot, p Proxy, t Type) []Class {
 		return []Class{{Part: GatewayRoutes, Labels: gateways}}
 	case TypeNames:
 		return []Class{{Part: Names, Cluster: p.Cluster, Network: p.Network}}
+	case TypeCredentials:
+		return credentialClasses(s, p)
 	default:
 		return nil
 	}

@@ -8,11 +8,11 @@ import (
 )
 
 // gatewaysText names the Gateways that select a proxy by its labels, as one canonical text.
-func gatewaysText(s *model.Snapshot, p Proxy) string {
+func gatewaysText(s *model.Snapshot, labels map[string]string) string {
 	var names []string
 	for _, ns := range s.Namespaces {
 		for _, gw := range ns.Gateways {
-			if selects(gw.Selector, p.Labels) {
+			if selects(gw.Selector, labels) {
 				names = append(names, gw.Namespace+"/"+gw.Name)
 			}
 		}

@@ -179,6 +179,9 @@ func (s *Server) configDump(name string, endpoints bool) *adminv3.ConfigDump {
 	add(listenersDump(held[typeListener], stamp(typeListener)))
 	add(&adminv3.ScopedRoutesConfigDump{})
 	add(routesDump(held[typeRoute], stamp(typeRoute)))
+	if secrets := held[typeSecret]; len(secrets) > 0 {
+		add(secretsDump(secrets, stamp(typeSecret)))
+	}
 	return dump
 }
 

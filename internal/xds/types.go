@@ -14,6 +14,7 @@ const (
 	typeEndpoint = typePrefix + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 	typeListener = typePrefix + "envoy.config.listener.v3.Listener"
 	typeRoute    = typePrefix + "envoy.config.route.v3.RouteConfiguration"
+	typeSecret   = typePrefix + "envoy.extensions.transport_sockets.tls.v3.Secret"
 	typeECDS     = typePrefix + "envoy.config.core.v3.TypedExtensionConfig"
 	typeNames    = typePrefix + "istio.networking.nds.v1.NameTable"
 	typePCDS     = typePrefix + "istio.mesh.v1alpha1.ProxyConfig"
@@ -37,8 +38,10 @@ func rank(typeURL string) int {
 		return 2
 	case typeRoute:
 		return 3
-	default:
+	case typeSecret:
 		return 4
+	default:
+		return 5
 	}
 }
 
@@ -59,7 +62,7 @@ func short(typeURL string) string {
 		return "nds"
 	case typePCDS:
 		return "pcds"
-	case typePrefix + "envoy.extensions.transport_sockets.tls.v3.Secret":
+	case typeSecret:
 		return "sds"
 	case typePrefix + "envoy.config.route.v3.VirtualHost":
 		return "vhds"
