@@ -7,14 +7,42 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/isthmus-mesh/isthmus/lab/internal/config"
 )
 
-// hostSettings are the kernel settings, below /proc/sys, that a kubelet sets for the whole machine.
+// hostSettings are the kernel settings, below /proc/sys, that a kubelet, or a lab, sets for the whole machine.
 var hostSettings = []string{
 	"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
+	"fs/inotify/max_user_instances", "fs/inotify/max_user_watches",
+}
+
+// leastSettings are what all labs of a machine need together. Kubelets, containerd and API servers watch files, and
+// distributions allow one user 128 watchers: two clusters use half of them. Without one a component ends with "too many
+// open files".
+var leastSettings = map[string]int{
+	"fs/inotify/max_user_instances": 8192,
+	"fs/inotify/max_user_watches":   524288,
+}
+
+// raiseHost raises the kernel's limits to what labs need. What is higher already stays.
+func raiseHost() error {
+	for name, least := range leastSettings {
+		path := filepath.Join("/proc/sys", name)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // this kernel has no such limit
+		}
+		if now, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && now >= least {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(strconv.Itoa(least)), 0o644); err != nil {
+			return fmt.Errorf("raise the kernel's limit %s to %d: %w", strings.ReplaceAll(name, "/", "."), least, err)
+		}
+	}
+	return nil
 }
 
 func settingsFile(store Store) string { return filepath.Join(store.Dir, "host.json") }

@@ -231,6 +231,9 @@ func prepareHost(store Store) error {
 	if err := rememberHost(store); err != nil {
 		return err
 	}
+	if err := raiseHost(); err != nil {
+		return err
+	}
 	for _, dir := range []string{config.KubeletDir, config.ContainerdDir, config.ContainerdRunDir} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return fmt.Errorf("make mount point: %w", err)
