@@ -75,7 +75,7 @@ func (p provider) EnsureLoadBalancerDeleted(_ context.Context, _ string, service
 }
 
 func (p provider) Initialize(cloudprovider.ControllerClientBuilder, <-chan struct{}) {}
-func (p provider) LoadBalancer() (cloudprovider.LoadBalancer, bool) { return p, true }
+func (p provider) LoadBalancer() (cloudprovider.LoadBalancer, bool)                  { return p, true }
 
 func (p provider) Instances() (cloudprovider.Instances, bool) { return nil, false }
 
