@@ -16,6 +16,7 @@ type source struct {
 	clusters   []*Objects // ordered by cluster
 	networks   []clusterNetwork
 	namespaces map[string]*built
+	wanted     *Wanted // Secrets of gateways
 }
 
 // built is what one namespace came to. It is immutable.
@@ -57,14 +58,14 @@ func Build(prev *model.Snapshot, clusters []*Objects, mesh *model.Mesh) *model.S
 		}
 	}
 	b := newBuilder(&was, clusters, next.Mesh, prev != nil && prev.Mesh != next.Mesh)
-	now := source{namespaces: b.rebuild(was.namespaces)}
+	now := source{namespaces: b.rebuild(was.namespaces), wanted: NextWanted(was.wanted, next.Mesh.Cluster, clusters)}
 	for _, c := range b.clusters {
 		if c.Objects.Cluster != "" {
 			now.clusters = append(now.clusters, c.Objects)
 			now.networks = append(now.networks, c.network)
 		}
 	}
-	b.publish(&next, was.namespaces, now.namespaces)
+	b.publish(&next, was.namespaces, &now)
 	if prev != nil && equal(prev, &next) {
 		return prev
 	}
@@ -171,7 +172,8 @@ func (n *namespace) uses(nodes map[string]bool) bool {
 }
 
 // publish fills a snapshot that is a copy of the one before.
-func (b *builder) publish(next *model.Snapshot, old, now map[string]*built) {
+func (b *builder) publish(next *model.Snapshot, old map[string]*built, source *source) {
+	now := source.namespaces
 	namespaces := patch[string, *model.Namespace]{now: next.Namespaces}
 	for name, is := range now {
 		if was := old[name]; was == is {
@@ -204,6 +206,7 @@ func (b *builder) publish(next *model.Snapshot, old, now map[string]*built) {
 			problems = append(problems, texts...)
 		}
 	}
+	problems = append(problems, source.wanted.problems()...)
 	slices.SortFunc(problems, compareProblems)
 	next.Problems = share(next.Problems, problems)
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -23,6 +24,9 @@ func GatewayFrom(meta *metav1.ObjectMeta, spec *networking.Gateway) *Gateway {
 	}}
 	for i, s := range spec.GetServers() {
 		server, err := serverFrom(meta.Namespace, s)
+		if err == nil && server.TLS.EndsTLS() {
+			err = checkEnding(spec.GetSelector(), s.GetTls())
+		}
 		if err != nil {
 			out.Problems = append(out.Problems, fmt.Sprintf("server %d: %v", i+1, err))
 			continue
@@ -93,6 +97,51 @@ func tlsModeOf(s *networking.Server) (model.TLSMode, error) {
 		return model.Mutual, nil
 	default:
 		return model.NoTLS, fmt.Errorf("tls mode %s is not served yet: use PASSTHROUGH, AUTO_PASSTHROUGH, SIMPLE or MUTUAL", mode)
+	}
+}
+
+// checkEnding refuses a server that ends TLS in a way that is not served. A demand on clients that nobody checks would let in
+// those that it is to keep out.
+func checkEnding(selector map[string]string, tls *networking.ServerTLSSettings) error {
+	name := tls.GetCredentialName()
+	unserved := unservedField(tls)
+	switch {
+	case unserved != "":
+		return fmt.Errorf("tls.%s is not served yet, so the server is left out: take it away, and give the certificate by credentialName", unserved)
+	case name == "":
+		return errors.New("tls.credentialName is empty: give the name of a Secret in the namespace of the gateway's pods")
+	case strings.ContainsAny(name, "/:"):
+		return fmt.Errorf("tls.credentialName %q is not the name of a Secret in the namespace of the gateway's pods", name)
+	case strings.HasSuffix(name, rootsSuffix):
+		return fmt.Errorf("tls.credentialName %q ends in %s, which is for the authorities of clients: name the Secret with the certificate", name, rootsSuffix)
+	case len(selector) == 0:
+		return errors.New("certificates only go to gateways that are selected by labels: give the Gateway a selector")
+	default:
+		return nil
+	}
+}
+
+// unservedField names a field that is set and would change what a server shows or demands.
+func unservedField(tls *networking.ServerTLSSettings) string {
+	switch {
+	case tls.GetServerCertificate() != "" || tls.GetPrivateKey() != "" || len(tls.GetTlsCertificates()) > 0:
+		return "serverCertificate"
+	case tls.GetCaCertificates() != "":
+		return "caCertificates"
+	case tls.GetCaCrl() != "":
+		return "caCrl"
+	case len(tls.GetCredentialNames()) > 0:
+		return "credentialNames"
+	case tls.GetCaCertCredentialName() != "":
+		return "caCertCredentialName"
+	case len(tls.GetSubjectAltNames()) > 0:
+		return "subjectAltNames"
+	case len(tls.GetVerifyCertificateSpki()) > 0:
+		return "verifyCertificateSpki"
+	case len(tls.GetVerifyCertificateHash()) > 0:
+		return "verifyCertificateHash"
+	default:
+		return ""
 	}
 }
 

@@ -18,6 +18,7 @@ type edit struct {
 	services map[string]bool
 	pods     map[podKey]bool
 	gateways bool
+	secrets  bool
 	was      *built // never nil
 
 	slices map[sliceKey][]*Slice // of the services
@@ -47,9 +48,10 @@ func (b *builder) namespace(name string, was *built) *built {
 	changed := b.makeServices(e, &next, &out)
 	changed = b.makeWorkloads(e, &out) || changed
 	changed = b.makeGateways(e, &next, &out) || changed
+	changed = b.makeCredentials(e, &out) || changed
 	if changed {
 		next.out = &out
-		if len(out.Services) == 0 && len(out.Workloads) == 0 && len(out.Gateways) == 0 {
+		if len(out.Services) == 0 && len(out.Workloads) == 0 && len(out.Gateways) == 0 && len(out.Credentials) == 0 {
 			next.out = nil
 		}
 	}
@@ -88,10 +90,12 @@ func (b *builder) collect(e *edit, c *cluster) {
 				changedPods[o.Name] = true
 			case *Gateway:
 				e.gateways = true
+			case *Credential:
+				e.secrets = true
 			}
 		}
 	}
-	for _, kind := range []Kind{KindService, KindSlice, KindPod, KindGateway} {
+	for _, kind := range []Kind{KindService, KindSlice, KindPod, KindGateway, KindCredential} {
 		if c.all {
 			changes(table[Object]{}, was.kind(kind), touch)
 			changes(table[Object]{}, is.kind(kind), touch)

@@ -213,11 +213,12 @@ const (
 	KindSlice
 	KindPod
 	KindGateway
+	KindCredential
 
 	kinds = iota
 )
 
-var kindNames = [kinds]string{"Namespace", "Node", "Service", "EndpointSlice", "Pod", "Gateway"}
+var kindNames = [kinds]string{"Namespace", "Node", "Service", "EndpointSlice", "Pod", "Gateway", "Secret"}
 
 // String gives the kind's name in Kubernetes.
 func (k Kind) String() string {
@@ -233,7 +234,7 @@ type Key struct {
 	Namespace, Name string
 }
 
-// Object is a trimmed object: *Namespace, *Node, *Service, *Slice, *Pod or *Gateway.
+// Object is a trimmed object: *Namespace, *Node, *Service, *Slice, *Pod, *Gateway or *Credential.
 type Object interface {
 	Key() Key
 }
