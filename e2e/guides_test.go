@@ -51,4 +51,5 @@ func TestPageMultiPrimary(t *testing.T) {
 	l.bothVersions(t)
 	t.Run("freshness", func(t *testing.T) { freshness(t, l) })
 	t.Run("availability", func(t *testing.T) { availability(t, l, credentialsMove) })
+	t.Run("verify names causes", func(t *testing.T) { reds(t, l) })
 }
