@@ -216,7 +216,7 @@ func TestManyStreamsBuildOnce(t *testing.T) {
 type rawCodec struct{ encoding.CodecV2 }
 
 func (c rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
-	*(v.(*[]byte)) = data.Materialize()
+	*v.(*[]byte) = data.Materialize()
 	return nil
 }
 

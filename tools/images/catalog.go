@@ -155,7 +155,8 @@ func curl(ctx context.Context, b *builder) (images.Image, error) {
 	return images.Image{
 		Name: "curl",
 		Layers: []images.Layer{
-			base, {Name: "curl", Files: images.Merge(curl, busybox)},
+			base,
+			{Name: "curl", Files: images.Merge(curl, busybox)},
 			{Name: "load", Files: []images.File{{Path: "/usr/bin/load", Mode: 0o755, Source: load}}},
 		},
 		Entrypoint: []string{"/usr/bin/curl"},
