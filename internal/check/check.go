@@ -6,6 +6,7 @@ package check
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -93,6 +94,9 @@ func run(ctx context.Context, checks []Check, progress func(string)) []Result {
 		running.Go(func() {
 			began := time.Now()
 			results[i] = Result{Check: c.Name, From: c.From, To: c.To, Verdict: c.Run(ctx)}
+			if results[i].State == Failed && errors.Is(ctx.Err(), context.Canceled) {
+				results[i].Verdict = skipped("interrupted")
+			}
 			results[i].Took = time.Since(began)
 			results[i].TookMillis = results[i].Took.Milliseconds()
 			if progress != nil && results[i].State == Failed {

@@ -398,9 +398,15 @@ func TestInterruptedRunRemovesItsProbes(t *testing.T) {
 		pod.Status.Conditions = nil
 		interrupt()
 	}
-	_, err := Verify(ctx, Options{Candidates: w.contexts, Connect: w.connect, Namespace: "istio-system", Timeout: time.Minute})
+	report, err := Verify(ctx, Options{
+		Candidates: w.contexts, Connect: w.connect, Namespace: "istio-system", Timeout: time.Minute,
+		Try: func(context.Context, []byte) (string, error) { return "https://peer.example", nil },
+	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v", err)
+	}
+	if got := w.find(report, probePod, "cluster1", ""); got.State != Skipped || got.Reason != "interrupted" {
+		t.Errorf("got %s %s", got.State, got.Reason)
 	}
 	for _, name := range w.contexts {
 		_, err := w.members[name].core.CoreV1().Namespaces().Get(t.Context(), ProbeNamespace, metav1.GetOptions{})
