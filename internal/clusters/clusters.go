@@ -87,17 +87,20 @@ type Set struct {
 	remotes        map[model.Cluster]*remote
 	refused        []Status // entries of Secrets that are no remote
 	latest         Update
+	wanted         *registry.Wanted            // Secrets of gateways; nil before the own cluster is synced
+	credentials    map[string]*credentialWatch // by namespace
 }
 
 // New gives a Set that watches nothing until Run.
 func New(options Options) *Set {
 	s := &Set{
-		options: options.withDefaults(),
-		wake:    make(chan struct{}, 1),
-		changes: make(chan Update),
-		ready:   make(chan struct{}),
-		secrets: make(map[types.NamespacedName]*corev1.Secret),
-		remotes: make(map[model.Cluster]*remote),
+		options:     options.withDefaults(),
+		wake:        make(chan struct{}, 1),
+		changes:     make(chan Update),
+		ready:       make(chan struct{}),
+		secrets:     make(map[types.NamespacedName]*corev1.Secret),
+		remotes:     make(map[model.Cluster]*remote),
+		credentials: make(map[string]*credentialWatch),
 	}
 	s.metrics = newMetrics(s)
 	return s
@@ -190,6 +193,7 @@ func (s *Set) reconcile(ctx context.Context) Update {
 			now.Missing = append(now.Missing, name)
 		}
 	}
+	s.followCredentials(ctx, now.Clusters)
 	if !slices.Equal(now.Clusters, s.latest.Clusters) || !slices.Equal(now.Missing, s.latest.Missing) {
 		s.latest = now
 	}

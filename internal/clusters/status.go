@@ -90,7 +90,7 @@ func (st *Status) judge(g *generation) {
 func (st *Status) count(g *generation) {
 	objects, _ := g.look()
 	st.Objects = make(map[registry.Kind]int)
-	for kind := registry.KindNamespace; kind <= registry.KindGateway; kind++ {
+	for kind := registry.KindNamespace; kind <= registry.KindCredential; kind++ {
 		st.Objects[kind] = objects.Count(kind)
 	}
 	g.mu.Lock()
