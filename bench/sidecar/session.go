@@ -90,6 +90,9 @@ func (s *session) take(t Type, r *response) (requests []request, repeated int, e
 		if t == Names && !s.delta {
 			name = t.String() // there is only one, and it does not hold its name
 		}
+		if !t.whole() && sub.wanted[name] == 0 {
+			continue // sent before the server heard that it is not wanted any more
+		}
 		if version != "" && sub.held[name] == version {
 			repeated++
 		}

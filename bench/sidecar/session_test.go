@@ -106,9 +106,12 @@ func TestSidecarAsksInTheOrderOfEnvoy(t *testing.T) {
 	if s.complete() {
 		t.Error("complete without the route")
 	}
-	takeDelta(t, s, &discoveryv3.DeltaDiscoveryResponse{TypeUrl: urls[Routes], Nonce: "4", Resources: []*discoveryv3.Resource{{Name: "80"}}})
+	takeDelta(t, s, &discoveryv3.DeltaDiscoveryResponse{TypeUrl: urls[Routes], Nonce: "4", Resources: []*discoveryv3.Resource{{Name: "80"}, {Name: "90"}}})
 	if !s.complete() {
 		t.Error("not complete with everything")
+	}
+	if _, held := s.subs[Routes].held["90"]; held {
+		t.Error("holds a route table that it did not ask for")
 	}
 
 	got, _ = takeDelta(t, s, &discoveryv3.DeltaDiscoveryResponse{TypeUrl: urls[Upstreams], Nonce: "5", RemovedResources: []string{"b"}})
