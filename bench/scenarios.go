@@ -76,11 +76,11 @@ func (b *bench) idle(ctx context.Context) error {
 // change is one write to one EndpointSlice.
 func (b *bench) endpoints(ctx context.Context, cluster, rate int) error {
 	n := rate * int(b.length/time.Second)
-	come, go_, slots := make([]synthetic.Pod, n), make([]synthetic.Pod, n), make([]int, n)
+	come, leave, slots := make([]synthetic.Pod, n), make([]synthetic.Pod, n), make([]int, n)
 	changes := make([]*sidecar.Change, n)
 	for i := range n {
 		service, slot := b.place(cluster)
-		slots[i], go_[i] = slot, b.sizes.Pod(cluster+1, service, slot)
+		slots[i], leave[i] = slot, b.sizes.Pod(cluster+1, service, slot)
 		come[i] = b.spare(cluster, b.sizes.Service(service))
 		changes[i] = sidecar.NewChange(endpointSign(come[i]))
 	}
@@ -98,7 +98,7 @@ func (b *bench) endpoints(ctx context.Context, cluster, rate int) error {
 	if err != nil {
 		return err
 	}
-	return b.forget(ctx, cluster, go_)
+	return b.forget(ctx, cluster, leave)
 }
 
 // forget deletes pods that were replaced, as a rollout would. One that went twice is gone already.

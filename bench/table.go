@@ -29,7 +29,7 @@ func (r *Result) print(w io.Writer) {
 		}
 		fmt.Fprintf(t, "%.1f\t%d\t%d\t%.0f\t%.0f\t\n", s.kibAProxy(z.Proxies), s.Traffic.Messages, s.Traffic.Repeated, s.ResidentMiB, s.PeakMiB)
 	}
-	t.Flush()
+	_ = t.Flush() // to a buffer or the terminal
 }
 
 func (s *Scenario) kibAProxy(proxies int) float64 {
@@ -71,7 +71,7 @@ func (r *Result) compare(w io.Writer, last *Result) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t\n", s.Name, p50, p99, step(old.CPUSeconds, s.CPUSeconds),
 			step(old.kibAProxy(last.Sizes.Proxies), s.kibAProxy(r.Sizes.Proxies)), step(old.PeakMiB, s.PeakMiB))
 	}
-	t.Flush()
+	_ = t.Flush() // to a buffer or the terminal
 }
 
 // step writes how a figure went.

@@ -78,7 +78,7 @@ func checkIdentity(t *testing.T, p *pod) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	leaf := conn.ConnectionState().PeerCertificates[0]
 	if err := leaf.CheckSignatureFrom(p.plane.root); err != nil {
 		t.Error(err)

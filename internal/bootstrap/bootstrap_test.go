@@ -9,6 +9,7 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	statsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -164,7 +165,7 @@ func addStatsLogger(t *testing.T, filter *listenerv3.Filter) {
 	manager.AccessLog = []*accesslogv3.AccessLog{{
 		Name: "stats",
 		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: typed(&statsv3.Config{
-			StatPrefix: MetricNamespace,
+			StatsScope: &typev3.Scope{Prefix: MetricNamespace},
 			Counters: []*statsv3.Config_Counter{{
 				Stat: &statsv3.Config_Stat{
 					Name: "istio_requests_total",

@@ -101,9 +101,7 @@ func Plan(s Settings) []Chain {
 func (s Settings) prerouting() []Rule {
 	rules := s.notIPv6()
 	for _, name := range s.VirtualInterfaces {
-		for _, rule := range s.toOutbound(Rule{In: name}) {
-			rules = append(rules, rule)
-		}
+		rules = append(rules, s.toOutbound(Rule{In: name})...)
 		rules = append(rules, Rule{In: name, Do: Return()})
 	}
 	for _, name := range s.ExcludeInterfaces {

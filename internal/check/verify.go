@@ -198,7 +198,7 @@ func (v *verification) pairChecks() []Check {
 			j := join(from, to)
 			says(remoteSecret, func(context.Context) Verdict { return j.judgeSecret() })
 			says(credential, func(ctx context.Context) Verdict { return v.tryCredential(ctx, j) })
-			says(discovery, func(ctx context.Context) Verdict { return j.awaitDiscovery(ctx) })
+			says(discovery, j.awaitDiscovery)
 		}
 	}
 	return checks

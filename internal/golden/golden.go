@@ -17,8 +17,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
@@ -135,9 +133,9 @@ func decodeOne(doc []byte) (registry.Object, error) {
 	case "Service":
 		return convert(doc, registry.ServiceFrom)
 	case "Pod":
-		return convert(doc, func(p *corev1.Pod) *registry.Pod { return registry.PodFrom(p) })
+		return convert(doc, registry.PodFrom)
 	case "EndpointSlice":
-		return convert(doc, func(s *discoveryv1.EndpointSlice) *registry.Slice { return registry.SliceFrom(s) })
+		return convert(doc, registry.SliceFrom)
 	case "Gateway":
 		return convert(doc, func(g *networking.Gateway) *registry.Gateway { return registry.GatewayFrom(&g.ObjectMeta, &g.Spec) })
 	default:
@@ -180,15 +178,17 @@ func (s *Scenario) Resources() (map[string][]proto.Message, error) {
 // Names gives the name table of the scenario's proxy.
 func (s *Scenario) Names() (nds.Table, error) {
 	for _, c := range (translate.Generator{}).Classes(s.Snapshot, s.Proxy, translate.NamesType) {
-		for _, r := range (translate.Generator{}).Build(s.Snapshot, c, nil).All() {
-			packed := &anypb.Any{}
-			if err := proto.Unmarshal(r.Any, packed); err != nil {
-				return nil, err
-			}
-			return nds.Unmarshal(packed.Value)
+		all := (translate.Generator{}).Build(s.Snapshot, c, nil).All()
+		if len(all) != 1 {
+			return nil, fmt.Errorf("%d name tables, want one", len(all))
 		}
+		packed := &anypb.Any{}
+		if err := proto.Unmarshal(all[0].Any, packed); err != nil {
+			return nil, err
+		}
+		return nds.Unmarshal(packed.Value)
 	}
-	return nds.Table{}, nil
+	return nil, errors.New("the proxy gets no name table")
 }
 
 // YAML writes messages as YAML documents in the order of their names.

@@ -96,9 +96,9 @@ func allowLowPorts(spec *corev1.PodSpec) {
 	if spec.SecurityContext == nil {
 		spec.SecurityContext = &corev1.PodSecurityContext{}
 	}
-	sysctls := spec.SecurityContext.Sysctls
-	if slices.ContainsFunc(sysctls, func(s corev1.Sysctl) bool { return s.Name == name }) {
+	security := spec.SecurityContext
+	if slices.ContainsFunc(security.Sysctls, func(s corev1.Sysctl) bool { return s.Name == name }) {
 		return
 	}
-	spec.SecurityContext.Sysctls = append(sysctls, corev1.Sysctl{Name: name, Value: "0"})
+	security.Sysctls = append(security.Sysctls, corev1.Sysctl{Name: name, Value: "0"})
 }

@@ -60,7 +60,8 @@ func Resolve(in Input) (Plan, error) {
 		return Plan{}, fmt.Errorf("could not unmarshal spec.values: %w", err)
 	}
 	typedDoc.Spec = plan.Spec
-	plan.Problems = append(problems, sorted(typedDoc.Validate(plan.Values))...)
+	problems = append(problems, sorted(typedDoc.Validate(plan.Values))...)
+	plan.Problems = problems
 	plan.Warnings = sorted(plan.Values.Global.MeshNetworkWarnings())
 	return plan, nil
 }
