@@ -149,7 +149,7 @@ func endpointsInEnvoy(t *testing.T, e *envoytest.Envoy, service synthetic.Servic
 		}
 		return addresses, nil
 	}
-	return nil, fmt.Errorf("Envoy has no upstream %s", service.Upstream())
+	return nil, fmt.Errorf("no upstream %s in Envoy", service.Upstream())
 }
 
 // wantNothingRefused fails the test if Envoy ever refused something, or got nothing of a type.
