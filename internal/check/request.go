@@ -165,12 +165,18 @@ func (j joining) explain(c probe.Call, direct *probe.Call) Verdict {
 		return failed("see the row endpoints of this pair; "+from.kubectl("get service -n %s", ProbeNamespace),
 			"the name of the probe is unknown in %s: %s", from.name(), said)
 	case says(c, "no healthy upstream"):
-		return failed("see the rows discovery and endpoints of this pair", "%s has no endpoint of the probe in %s: %s", from.name(), to.name(), said)
+		return failed("see the row gateway of "+to.name()+", when it is on another network, and the rows discovery and endpoints of this pair", "%s has no endpoint of the probe in %s: %s", from.name(), to.name(), said)
 	case says(c, "connection refused") || direct != nil && says(*direct, "connection refused"):
 		return failed(logs(to), "connection refused by the pod in %s: %s", to.name(), said)
 	case says(c, "certificate_verify_failed", "certificate verify failed", "unknown_ca", "unknown ca", "tls_error", "tls error"),
 		says(c, "connection failure") && (direct != nil && direct.Status != 0 && !unconnected(*direct) || direct == nil && !trusting(from, to)):
 		return j.distrust(said)
+	case from.network != to.network && says(c, "connection failure"):
+		return failed(to.kubectl("apply -n %s -f samples/multicluster/expose-services.yaml", to.namespace),
+			"the gateway of network %s ends the connection: it does not offer the services of %s: %s", to.network, to.name(), said)
+	case from.network != to.network && unconnected(c):
+		return failed(fmt.Sprintf("let the pods of %s reach the address in the row gateway of %s: routes and firewalls", from.name(), to.name()),
+			"link cut: nothing comes back from the gateway of network %s: %s", to.network, said)
 	case unconnected(c):
 		return failed(fmt.Sprintf("let the pods of %s reach those of %s and back: routes, firewalls and security groups between the nodes", from.name(), to.name()),
 			"link cut: nothing comes back from the pod in %s: %s", to.name(), said)

@@ -167,6 +167,22 @@ func TestEachRedNamesItsCause(t *testing.T) {
 			reason: "link cut", fix: "routes, firewalls",
 		},
 		{
+			name: "gateway offers no services", row: row{request, "cluster1", "cluster2"},
+			spoil: func(w *world) {
+				otherNetwork(w)
+				answers("cluster1", "cluster2", connectionFailure)(w)
+			},
+			reason: "the gateway of network network2 ends the connection", fix: "kubectl --context=cluster2 apply -n istio-system -f samples/multicluster/expose-services.yaml",
+		},
+		{
+			name: "link to the gateway cut", row: row{request, "cluster1", "cluster2"},
+			spoil: func(w *world) {
+				otherNetwork(w)
+				answers("cluster1", "cluster2", probe.Call{Error: "context deadline exceeded"})(w)
+			},
+			reason: "link cut: nothing comes back from the gateway of network network2", fix: "row gateway of cluster2",
+		},
+		{
 			name: "no endpoints", row: row{request, "cluster1", "cluster2"},
 			spoil:  answers("cluster1", "cluster2", probe.Call{Status: 503, Body: "no healthy upstream"}),
 			reason: "has no endpoint of the probe", fix: "discovery and endpoints",
@@ -295,6 +311,14 @@ func otherRoot(w *world) {
 	}
 }
 
+// otherNetwork puts cluster2 on a network of its own.
+func otherNetwork(w *world) {
+	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system", Labels: map[string]string{label.Network: "network2"}}}
+	if _, err := w.members["cluster2"].core.CoreV1().Namespaces().Update(w.t.Context(), own, metav1.UpdateOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func TestNotesDoNotFail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "cluster1", "cluster2")
@@ -336,10 +360,7 @@ func TestNotesDoNotFail(t *testing.T) {
 func TestNetworkWithoutGatewayIsRed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "cluster1", "cluster2")
-	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system", Labels: map[string]string{label.Network: "network2"}}}
-	if _, err := w.members["cluster2"].core.CoreV1().Namespaces().Update(t.Context(), own, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	otherNetwork(w)
 	got := w.find(w.verify(nil), gateway, "cluster2", "")
 	if got.State != Failed || !strings.Contains(got.Reason, "network network2 has no gateway") || !strings.Contains(got.Fix, "gen-eastwest-gateway.sh --network network2") {
 		t.Errorf("got %+v", got)
