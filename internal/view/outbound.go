@@ -46,7 +46,8 @@ func Reserved(port uint16) bool {
 }
 
 // Domains are the names and addresses by which applications of a namespace call a service: the full name with and
-// without a dot at its end, the short ones that resolv.conf would complete, and the virtual addresses.
+// without a dot at its end, the short ones that resolv.conf would complete, and the virtual addresses. Pods of a headless
+// service have names below all of them.
 func Domains(s *model.Service, namespace string, c model.Cluster) []string {
 	full := string(s.Hostname)
 	domains := []string{full, full + "."}
@@ -61,7 +62,10 @@ func Domains(s *model.Service, namespace string, c model.Cluster) []string {
 		domains = append(domains, hostOf(a))
 	}
 	if s.Headless {
-		domains = append(domains, "*."+full)
+		// Its pods have names of their own below each of these.
+		for _, d := range domains {
+			domains = append(domains, "*."+d)
+		}
 	}
 	return domains
 }
