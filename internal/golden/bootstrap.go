@@ -12,13 +12,15 @@ import (
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
 func newReader(data []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(data)) }
 
-// Bootstrap puts all resources into one static bootstrap: endpoints into their upstreams, routes into their listeners.
+// Bootstrap puts all resources into one static bootstrap: endpoints into their upstreams, routes into their listeners, secrets
+// beside them.
 // Envoy's validation accepts anything that it reads by name, so everything has to stand inside.
 func Bootstrap(resources map[string][]proto.Message) (*bootstrap.Bootstrap, error) {
 	b := &bootstrap.Bootstrap{
@@ -53,9 +55,18 @@ func Bootstrap(resources map[string][]proto.Message) (*bootstrap.Bootstrap, erro
 		rc := m.(*route.RouteConfiguration)
 		tables[rc.Name] = rc
 	}
+	secrets := map[string]bool{}
+	for _, m := range resources["sds"] {
+		secret := m.(*tls.Secret)
+		secrets[secret.Name] = true
+		b.StaticResources.Secrets = append(b.StaticResources.Secrets, secret)
+	}
 	for _, m := range resources["lds"] {
 		l := proto.CloneOf(m.(*listener.Listener))
 		if err := inlineRoutes(l, tables); err != nil {
+			return nil, err
+		}
+		if err := inlineSecrets(l, secrets); err != nil {
 			return nil, err
 		}
 		b.StaticResources.Listeners = append(b.StaticResources.Listeners, l)

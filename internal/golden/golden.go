@@ -32,7 +32,7 @@ import (
 type Scenario struct {
 	Snapshot *model.Snapshot
 	Proxy    view.Proxy
-	Want     map[string]string // what the file says, by type: cds, eds, lds, rds, nds
+	Want     map[string]string // what the file says, by type: cds, eds, lds, rds, nds, sds
 }
 
 // Types are the short names of the types in a scenario, with their URLs.
@@ -42,6 +42,7 @@ var Types = map[string]string{
 	"lds": translate.ListenerType,
 	"rds": translate.RouteType,
 	"nds": translate.NamesType,
+	"sds": translate.SecretType,
 }
 
 // proxyFile is the form of proxy.yaml.
@@ -53,6 +54,7 @@ type proxyFile struct {
 	Network       string            `json:"network"`
 	Labels        map[string]string `json:"labels"`
 	RequestedView string            `json:"requestedView"`
+	Account       string            `json:"serviceAccount"`
 }
 
 // Parse reads a scenario.
@@ -90,6 +92,7 @@ func Parse(archive *txtar.Archive) (*Scenario, error) {
 	s.Proxy = view.Proxy{
 		Namespace: proxy.Namespace, Name: proxy.Name, Cluster: model.Cluster(proxy.Cluster),
 		Network: model.Network(proxy.Network), Labels: proxy.Labels, RequestedView: proxy.RequestedView,
+		ServiceAccount: proxy.Account,
 	}
 	if proxy.Kind == "gateway" {
 		s.Proxy.Kind = view.Gateway
@@ -138,6 +141,8 @@ func decodeOne(doc []byte) (registry.Object, error) {
 		return convert(doc, registry.SliceFrom)
 	case "Gateway":
 		return convert(doc, func(g *networking.Gateway) *registry.Gateway { return registry.GatewayFrom(&g.ObjectMeta, &g.Spec) })
+	case "Secret":
+		return decodeSecret(doc)
 	default:
 		return nil, fmt.Errorf("kind %q is not known to scenarios", meta.Kind)
 	}

@@ -76,6 +76,12 @@ func text(t *testing.T, scenario *Scenario, short string, messages []proto.Messa
 		}
 		return string(out)
 	}
+	if short == "sds" {
+		var err error
+		if messages, err = WithWords(messages); err != nil {
+			t.Fatal(err)
+		}
+	}
 	out, err := YAML(messages)
 	if err != nil {
 		t.Fatal(err)

@@ -57,10 +57,21 @@ func (c *Credential) readPair(data map[string][]byte) error {
 	if err != nil {
 		return fmt.Errorf("%s and %s cannot be used: %w", certName, keyName, err)
 	}
-	if public, ok := pair.Leaf.PublicKey.(*rsa.PublicKey); ok && public.N.BitLen() < 2048 {
-		return fmt.Errorf("%s has a key of %d bits, and proxies take no fewer than 2048", certName, public.N.BitLen())
+	if err := refusedByEnvoy(pair.Leaf); err != nil {
+		return fmt.Errorf("%s cannot be used: %w", certName, err)
 	}
 	c.Model.Certificates, c.Model.Key = string(chain), model.PrivateKey(key)
+	return nil
+}
+
+// refusedByEnvoy says why Envoy would not take a certificate. It would then keep the one before, and say so in its log only.
+func refusedByEnvoy(c *x509.Certificate) error {
+	if public, ok := c.PublicKey.(*rsa.PublicKey); ok && public.N.BitLen() < 2048 {
+		return fmt.Errorf("its key has %d bits, and proxies take no fewer than 2048", public.N.BitLen())
+	}
+	if c.Subject.CommonName == "" && len(c.DNSNames)+len(c.IPAddresses)+len(c.URIs)+len(c.EmailAddresses) == 0 {
+		return errors.New("it has neither a common name nor other names, which proxies demand")
+	}
 	return nil
 }
 

@@ -22,8 +22,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/registry"
 )
 
-// pemPair is a new certificate and its key; small makes the key one that proxies refuse.
-func pemPair(t *testing.T, small bool) (certificate, key []byte) {
+// pemPair is a new certificate for some names, and its key; small makes the key one that proxies refuse.
+func pemPair(t *testing.T, small bool, names ...string) (certificate, key []byte) {
 	t.Helper()
 	var private any
 	var public any
@@ -41,7 +41,7 @@ func pemPair(t *testing.T, small bool) (certificate, key []byte) {
 		}
 		private, public = k, k.Public()
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: names}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
 	if err != nil {
 		t.Fatal(err)
@@ -60,9 +60,10 @@ func secret(name string, data map[string][]byte) *corev1.Secret {
 
 // Not parallel: making a key that is too small needs a setting of the whole process.
 func TestCredentialFrom(t *testing.T) {
-	certificate, key := pemPair(t, false)
+	certificate, key := pemPair(t, false, "shop.example.com")
 	_, otherKey := pemPair(t, false)
-	small, smallKey := pemPair(t, true)
+	small, smallKey := pemPair(t, true, "shop.example.com")
+	nameless, namelessKey := pemPair(t, false)
 	bad := []byte("no PEM at all")
 	cases := []struct {
 		name        string
@@ -76,6 +77,7 @@ func TestCredentialFrom(t *testing.T) {
 		{"empty", nil, "lacks tls.crt or tls.key", "lacks ca.crt"},
 		{"key of another certificate", map[string][]byte{"tls.crt": certificate, "tls.key": otherKey}, "tls.crt and tls.key cannot be used", "lacks"},
 		{"small key", map[string][]byte{"tls.crt": small, "tls.key": smallKey}, "1024 bits", "lacks"},
+		{"no names", map[string][]byte{"tls.crt": nameless, "tls.key": namelessKey}, "neither a common name", "lacks"},
 		{"no PEM", map[string][]byte{"cert": bad, "key": bad, "ca.crt": bad}, "cert and key cannot be used", "no PEM block CERTIFICATE"},
 		{"a key for an authority", map[string][]byte{"ca.crt": key}, "lacks", "PRIVATE KEY, not CERTIFICATE"},
 		{"bad revocation list", map[string][]byte{"ca.crt": certificate, "ca.crl": bad}, "lacks", "ca.crl cannot be used"},
@@ -111,7 +113,7 @@ func tlsGateway(name, credential string, mode model.TLSMode) *registry.Gateway {
 
 func TestSnapshotHoldsCredentials(t *testing.T) {
 	t.Parallel()
-	certificate, key := pemPair(t, false)
+	certificate, key := pemPair(t, false, "shop.example.com")
 	good := registry.CredentialFrom(secret("good", map[string][]byte{"tls.crt": certificate, "tls.key": key}))
 	cluster1 := registry.NewObjects("cluster1", ingress("edge"), tlsGateway("a", "good", model.Simple), good)
 	cluster2 := registry.NewObjects("cluster2", registry.CredentialFrom(secret("good", nil)))
@@ -128,7 +130,7 @@ func TestSnapshotHoldsCredentials(t *testing.T) {
 		t.Error("the same Secret read again makes another snapshot")
 	}
 	shop := first.Namespaces["shop"]
-	other, otherKey := pemPair(t, false)
+	other, otherKey := pemPair(t, false, "shop.example.com")
 	rotated := cluster1.With(registry.CredentialFrom(secret("good", map[string][]byte{"tls.crt": other, "tls.key": otherKey})))
 	third := registry.Build(first, []*registry.Objects{rotated, cluster2}, mesh())
 	if third.Namespaces["edge"].Credentials["good"] == good.Model || third.Namespaces["shop"] != shop {
@@ -138,7 +140,7 @@ func TestSnapshotHoldsCredentials(t *testing.T) {
 
 func TestProblemsOfCredentials(t *testing.T) {
 	t.Parallel()
-	certificate, key := pemPair(t, false)
+	certificate, key := pemPair(t, false, "shop.example.com")
 	pair := map[string][]byte{"tls.crt": certificate, "tls.key": key}
 	missing := &registry.Credential{Namespace: "edge", Name: "shop"}
 	missingRoots := &registry.Credential{Namespace: "edge", Name: "shop-cacert"}
