@@ -37,7 +37,7 @@ type interference struct {
 	short   bool                        // lasts 20 seconds only
 }
 
-// The cases are shared out over two labs, which run side by side.
+// The cases are shared out over the labs, which run side by side.
 var (
 	workloadsMove = []interference{
 		{name: "nothing happens", short: true},
@@ -45,10 +45,8 @@ var (
 		{name: "pods deleted", happen: deletePods},
 		{name: "istiod restarted", happen: restartControlPlane},
 	}
-	credentialsMove = []interference{
-		{name: "remote Secret applied again", happen: applySecretAgain},
-		{name: "certificates rotate", prepare: shortCertificates, prove: rotated},
-	}
+	secretsMove      = []interference{{name: "remote Secret applied again", happen: applySecretAgain}}
+	certificatesMove = []interference{{name: "certificates rotate", prepare: shortCertificates, prove: rotated}}
 )
 
 // availability sends 100 requests a second from each cluster to the service of both while something happens. No request

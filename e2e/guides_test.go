@@ -50,6 +50,7 @@ func TestPageMultiPrimary(t *testing.T) {
 	l.page(t, filepath.Join(repository(t), "docs", "install", "multi-primary.md"))
 	l.bothVersions(t)
 	t.Run("freshness", func(t *testing.T) { freshness(t, l) })
-	t.Run("availability", func(t *testing.T) { availability(t, l, credentialsMove) })
+	t.Run("availability", func(t *testing.T) { availability(t, l, certificatesMove) })
+	t.Run("protocols", func(t *testing.T) { protocols(t, l) })
 	t.Run("verify names causes", func(t *testing.T) { reds(t, l) })
 }

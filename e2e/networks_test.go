@@ -47,6 +47,7 @@ func TestTwoNetworks(t *testing.T) {
 	t.Run("both versions answer through the gateways", func(t *testing.T) { throughGateways(t, l) })
 	t.Run("verify", func(t *testing.T) { l.verify(t) })
 	t.Run("strangers are refused", func(t *testing.T) { strangers(t, l) })
+	t.Run("availability", func(t *testing.T) { availability(t, l, secretsMove) })
 }
 
 // podsApart proves that the networks are separate: the other cluster's pod address does not answer.
