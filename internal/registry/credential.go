@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -69,8 +71,11 @@ func refusedByEnvoy(c *x509.Certificate) error {
 	if public, ok := c.PublicKey.(*rsa.PublicKey); ok && public.N.BitLen() < 2048 {
 		return fmt.Errorf("its key has %d bits, and proxies take no fewer than 2048", public.N.BitLen())
 	}
-	if c.Subject.CommonName == "" && len(c.DNSNames)+len(c.IPAddresses)+len(c.URIs)+len(c.EmailAddresses) == 0 {
-		return errors.New("it has neither a common name nor other names, which proxies demand")
+	if public, ok := c.PublicKey.(*ecdsa.PublicKey); ok && public.Curve == elliptic.P224() {
+		return errors.New("its key is on curve P-224, and proxies take P-256, P-384 and P-521")
+	}
+	if c.Subject.CommonName == "" && len(c.DNSNames)+len(c.IPAddresses)+len(c.URIs) == 0 {
+		return errors.New("it has neither a common name nor a DNS name, address or URI, one of which proxies demand")
 	}
 	return nil
 }

@@ -6,6 +6,11 @@
 {{ .Values.serviceAccount.name | default (include "gateway.name" .) }}
 {{- end }}
 
+{{/* Service account of the control plane that serves the gateway. */}}
+{{- define "gateway.istiodAccount" -}}
+{{ .Values.rbac.istiodServiceAccount | default (printf "istiod%s" (ternary "" (printf "-%s" .Values.revision) (empty .Values.revision))) }}
+{{- end }}
+
 {{/* Labels that find the pods: also what a Gateway resource selects by (istio: ingressgateway). */}}
 {{- define "gateway.selector" -}}
 app: {{ (get (.Values.labels | default dict) "app") | default (include "gateway.name" .) | quote }}
