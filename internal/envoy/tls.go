@@ -1,6 +1,8 @@
 package envoy
 
 import (
+	"cmp"
+
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	rawbuffer "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
@@ -83,11 +85,17 @@ func ServerMTLS(alpn, trustDomains []string) *core.TransportSocket {
 	return tlsSocket(Any(&tls.DownstreamTlsContext{CommonTlsContext: common, RequireClientCertificate: boolValue(true)}))
 }
 
+// TLSVersions bounds what a server speaks, as Envoy numbers versions; zero leaves it to Envoy.
+type TLSVersions struct{ Min, Max int32 }
+
 // ServerTLS is a server's TLS with a certificate that comes over ADS by name. With caName, clients must show a
-// certificate of that authority.
-func ServerTLS(alpn []string, secretName, caName string) *core.TransportSocket {
+// certificate of that authority. Until the certificate has come, or the authority that is asked for, connections are closed.
+func ServerTLS(alpn []string, versions TLSVersions, secretName, caName string) *core.TransportSocket {
 	common := &tls.CommonTlsContext{
-		TlsParams: &tls.TlsParameters{TlsMinimumProtocolVersion: tls.TlsParameters_TLSv1_2},
+		TlsParams: &tls.TlsParameters{
+			TlsMinimumProtocolVersion: tls.TlsParameters_TlsProtocol(cmp.Or(versions.Min, int32(tls.TlsParameters_TLSv1_2))),
+			TlsMaximumProtocolVersion: tls.TlsParameters_TlsProtocol(versions.Max),
+		},
 		TlsCertificateSdsSecretConfigs: []*tls.SdsSecretConfig{
 			{Name: secretName, SdsConfig: ADS()},
 		},

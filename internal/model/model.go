@@ -218,6 +218,17 @@ const (
 	Mutual
 )
 
+// TLSVersion is a version of TLS; zero leaves the choice to the proxy, which takes 1.2 and 1.3.
+type TLSVersion uint8
+
+// The versions, numbered as Envoy and Istio do.
+const (
+	TLS10 TLSVersion = iota + 1
+	TLS11
+	TLS12
+	TLS13
+)
+
 // EndsTLS says whether a server of the mode ends TLS with the certificate of its credential.
 func (m TLSMode) EndsTLS() bool { return m == Simple || m == Mutual }
 
@@ -228,6 +239,7 @@ type GatewayServer struct {
 	HostNamespaces []string // parallel to Hosts; empty or * means every namespace
 	TLS            TLSMode
 	CredentialName string // of a Secret in the namespace of the gateway's pods, when the mode ends TLS
+	MinTLS, MaxTLS TLSVersion
 	HTTPSRedirect  bool
 }
 

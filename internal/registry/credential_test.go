@@ -241,6 +241,9 @@ func TestServersThatEndTLSInOtherWaysAreRefused(t *testing.T) {
 		{selector, &networking.ServerTLSSettings{
 			Mode: networking.ServerTLSSettings_MUTUAL, CredentialName: "shop", VerifyCertificateHash: []string{"a"},
 		}, "tls.verifyCertificateHash is not served"},
+		{selector, &networking.ServerTLSSettings{
+			Mode: simple, CredentialName: "shop", MaxProtocolVersion: networking.ServerTLSSettings_TLSV1_1,
+		}, "maxProtocolVersion TLSV1_1 is below the lowest version, TLSV1_2"},
 	}
 	for _, tc := range cases {
 		g := registry.GatewayFrom(&metav1.ObjectMeta{Namespace: "shop", Name: "shop"}, &networking.Gateway{

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,6 +32,9 @@ func GatewayFrom(meta *metav1.ObjectMeta, spec *networking.Gateway) *Gateway {
 			out.Problems = append(out.Problems, fmt.Sprintf("server %d: %v", i+1, err))
 			continue
 		}
+		if server.TLS.EndsTLS() && len(s.GetTls().GetCipherSuites()) > 0 {
+			out.Problems = append(out.Problems, fmt.Sprintf("server %d: tls.cipherSuites is not served yet: the proxy's own list holds", i+1))
+		}
 		out.Model.Servers = append(out.Model.Servers, server)
 	}
 	return out
@@ -40,6 +44,8 @@ func serverFrom(namespace string, s *networking.Server) (model.GatewayServer, er
 	out := model.GatewayServer{
 		CredentialName: s.GetTls().GetCredentialName(),
 		HTTPSRedirect:  s.GetTls().GetHttpsRedirect(),
+		MinTLS:         model.TLSVersion(s.GetTls().GetMinProtocolVersion()),
+		MaxTLS:         model.TLSVersion(s.GetTls().GetMaxProtocolVersion()),
 	}
 	port := s.GetPort()
 	if port.GetNumber() == 0 || port.GetNumber() > 65535 {
@@ -105,6 +111,7 @@ func tlsModeOf(s *networking.Server) (model.TLSMode, error) {
 func checkEnding(selector map[string]string, tls *networking.ServerTLSSettings) error {
 	name := tls.GetCredentialName()
 	unserved := unservedField(tls)
+	lowest, highest := cmp.Or(tls.GetMinProtocolVersion(), networking.ServerTLSSettings_TLSV1_2), tls.GetMaxProtocolVersion()
 	switch {
 	case unserved != "":
 		return fmt.Errorf("tls.%s is not served yet, so the server is left out: take it away, and give the certificate by credentialName", unserved)
@@ -114,6 +121,8 @@ func checkEnding(selector map[string]string, tls *networking.ServerTLSSettings) 
 		return fmt.Errorf("tls.credentialName %q is not the name of a Secret in the namespace of the gateway's pods", name)
 	case strings.HasSuffix(name, rootsSuffix):
 		return fmt.Errorf("tls.credentialName %q ends in %s, which is for the authorities of clients: name the Secret with the certificate", name, rootsSuffix)
+	case highest != networking.ServerTLSSettings_TLS_AUTO && highest < lowest:
+		return fmt.Errorf("tls.maxProtocolVersion %s is below the lowest version, %s", highest, lowest)
 	case len(selector) == 0:
 		return errors.New("certificates only go to gateways that are selected by labels: give the Gateway a selector")
 	default:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -94,13 +95,15 @@ func gatewayChains(p view.Port, source gatewaySource) []*listener.FilterChain {
 		chains = append(chains, envoy.Chain(name, envoy.Match{Transport: "tls", ServerNames: []string{name}, Protocols: offersAny},
 			nil, envoy.TCPProxy(name, name, accessLog(source.mesh))))
 	}
-	plain := false
+	plain, taken := false, serverNames{}
 	for i, s := range p.Servers {
 		switch s.Server.TLS {
 		case model.NoTLS:
 			plain = plain || s.Server.Port.Protocol.IsHTTP()
 		case model.Simple, model.Mutual:
-			chains = append(chains, terminating(s, gatewayRoute(p, i), source.mesh))
+			if names, ok := taken.claim(s.Server.Hosts); ok {
+				chains = append(chains, terminating(s, names, gatewayRoute(p, i), source.mesh))
+			}
 		case model.Passthrough, model.AutoPassthrough:
 			// Passthrough servers get their chains from the routes of VirtualServices.
 		}
@@ -112,20 +115,35 @@ func gatewayChains(p view.Port, source gatewaySource) []*listener.FilterChain {
 	return chains
 }
 
+// serverNames are those that have a chain. Envoy refuses a listener in which two chains take the same.
+type serverNames map[string]bool
+
+// claim gives those names of a server that no older one has, and whether there are any. A server for every host takes the
+// rest, which is the empty list.
+func (t serverNames) claim(hosts []string) (names []string, ok bool) {
+	if slices.Contains(hosts, "*") && !t["*"] {
+		t["*"] = true
+		return nil, true
+	}
+	for _, h := range hosts {
+		if h = strings.ToLower(h); !t[h] {
+			t[h] = true
+			names = append(names, h)
+		}
+	}
+	return names, len(names) > 0
+}
+
 // terminating ends TLS with the certificate of a Secret in the namespace of the gateway's pods. While there is none, Envoy
 // closes the connections to this server and serves the others.
-func terminating(s view.BoundServer, routeName string, mesh *model.Mesh) *listener.FilterChain {
+func terminating(s view.BoundServer, names []string, routeName string, mesh *model.Mesh) *listener.FilterChain {
 	secret, roots := view.CertificateName(s.Server), ""
 	if s.Server.TLS == model.Mutual {
 		roots = view.RootsName(s.Server)
 	}
-	match := envoy.Match{Transport: "tls"}
-	for _, h := range s.Server.Hosts {
-		if h != "*" {
-			match.ServerNames = append(match.ServerNames, h)
-		}
-	}
-	return envoy.Chain("", match, envoy.ServerTLS([]string{"h2", "http/1.1"}, secret, roots),
+	versions := envoy.TLSVersions{Min: int32(s.Server.MinTLS), Max: int32(s.Server.MaxTLS)}
+	return envoy.Chain("", envoy.Match{Transport: "tls", ServerNames: names},
+		envoy.ServerTLS([]string{"h2", "http/1.1"}, versions, secret, roots),
 		envoy.HTTP(envoy.Edge, "outbound_"+routeName+";", routeName, accessLog(mesh)))
 }
 
