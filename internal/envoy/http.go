@@ -54,10 +54,13 @@ func manager(side HTTPSide, statPrefix string, logs []*accesslog.AccessLog, filt
 		UseRemoteAddress:  boolValue(side == Edge),
 		// Underscores and oversized requests are the application's business inside of the mesh; Envoy's own limits hold.
 		Proxy_100Continue: true,
+		// Health checks and old clients speak HTTP/1.0, which Envoy answers with 426 unless it is told to take it.
+		HttpProtocolOptions: &core.Http1ProtocolOptions{AcceptHttp_10: true},
 	}
 	switch side {
 	case Outbound:
 	case Inbound:
+		m.HttpProtocolOptions.DefaultHostForHttp_10 = "localhost" // they may name no host
 		m.ForwardClientCertDetails = hcm.HttpConnectionManager_APPEND_FORWARD
 		m.SetCurrentClientCertDetails = &hcm.HttpConnectionManager_SetCurrentClientCertDetails{
 			Subject: boolValue(true), Uri: true, Dns: true,

@@ -21,7 +21,7 @@ const (
 )
 
 // looksLikeHTTP is what the HTTP inspector says of plain-text connections that start with a request.
-var looksLikeHTTP = []string{"http/1.1", "h2c"}
+var looksLikeHTTP = []string{"http/1.0", "http/1.1", "h2c"}
 
 // listeners are the outbound listeners of sidecars.
 func listeners(prev *Set, s *model.Snapshot, c view.Class) *Set {
