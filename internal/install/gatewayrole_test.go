@@ -15,11 +15,13 @@ func TestIstiodMayReadSecretsWhereGatewaysRun(t *testing.T) {
 		{"in its own namespace it may already", nil, ""},
 		{"elsewhere", map[string]any{"global": map[string]any{"istioNamespace": "control"}}, "name: istiod\n  namespace: control\n"},
 		{
-			"of a revision", map[string]any{"revision": "canary", "global": map[string]any{"istioNamespace": "control"}},
+			"of a revision",
+			map[string]any{"revision": "canary", "global": map[string]any{"istioNamespace": "control"}},
 			"name: istiod-canary\n  namespace: control\n",
 		},
 		{
-			"by name", map[string]any{
+			"by name",
+			map[string]any{
 				"revision": "stable", "rbac": map[string]any{"istiodServiceAccount": "istiod-1-31"},
 				"global": map[string]any{"istioNamespace": "control"},
 			},
