@@ -36,7 +36,7 @@ func randomEvent(r *rand.Rand) event {
 
 func randomObject(r *rand.Rand, ns string, cluster int) registry.Object {
 	name := fmt.Sprintf("s%d", r.IntN(3))
-	switch r.IntN(7) {
+	switch r.IntN(9) {
 	case 0, 1:
 		return randomService(r, ns, name)
 	case 2, 3:
@@ -56,18 +56,33 @@ func randomObject(r *rand.Rand, ns string, cluster int) registry.Object {
 		if r.IntN(2) == 0 {
 			p.Labels["topology.istio.io/network"] = "pod-network"
 		}
+		p.Labels["v"] = fmt.Sprint(r.IntN(2))
 		return p
 	case 5:
 		if r.IntN(2) == 0 {
 			return &registry.Namespace{Name: "istio-system", Network: model.Network(fmt.Sprintf("network%d", r.IntN(3)))}
 		}
 		return node(fmt.Sprintf("n%d", r.IntN(2)), fmt.Sprintf("z%d", r.IntN(3)))
+	case 6:
+		return randomCredential(r, ns)
 	default:
-		return &registry.Gateway{
-			Model:    &model.Gateway{Namespace: ns, Name: name, Selector: map[string]string{"v": fmt.Sprint(r.IntN(2))}},
-			Problems: [][]string{nil, {"odd"}}[r.IntN(2)],
+		gateway := &model.Gateway{Namespace: ns, Name: name, Selector: map[string]string{"v": fmt.Sprint(r.IntN(2))}}
+		for range r.IntN(3) {
+			gateway.Servers = append(gateway.Servers, model.GatewayServer{
+				TLS: model.TLSMode(r.IntN(5)), CredentialName: fmt.Sprintf("c%d", r.IntN(2)), Port: model.Port{Number: 443},
+			})
 		}
+		return &registry.Gateway{Model: gateway, Problems: [][]string{nil, {"odd"}}[r.IntN(2)]}
 	}
+}
+
+func randomCredential(r *rand.Rand, ns string) *registry.Credential {
+	c := &registry.Credential{Namespace: ns, Name: []string{"c0", "c1", "c1-cacert"}[r.IntN(3)]}
+	c.Unread, c.Pair = []string{"", "forbidden"}[r.IntN(2)], []string{"", "broken"}[r.IntN(2)]
+	if r.IntN(2) == 0 {
+		c.Model = &model.Credential{Certificates: fmt.Sprint(r.IntN(2))}
+	}
+	return c
 }
 
 func randomService(r *rand.Rand, ns, name string) *registry.Service {
