@@ -27,6 +27,7 @@ var cases = []struct {
 	prove func(t *testing.T, l *lab)
 }{
 	{"a protocol by name, by appProtocol or by its first bytes", declared},
+	{"a client that speaks HTTP/1.0", oldClients},
 	{"a server that speaks first", serverFirst},
 	{"unknown destinations", unknownDestinations},
 	{"names", resolving},
@@ -184,6 +185,19 @@ func declared(t *testing.T, l *lab) {
 				wantIdentity(t, got, "proto", "echo")
 			}
 		})
+	}
+}
+
+// oldClients: requests of HTTP/1.0 are requests like others, with and without a sidecar on either side.
+func oldClients(t *testing.T, l *lab) {
+	for i, c := range clusters {
+		for _, target := range []string{"named.proto:21000", "unsaid.proto:21020", "alone-" + clusters[1-i] + ".proto:21000"} {
+			wantIdentity(t, l.curl(t, c, "-0", target), "sample", "sleep")
+		}
+		if got := l.curl(t, c, "-0", "plain.outside:21000"); got.Last.Protocol != "HTTP/1.1" {
+			t.Errorf("%s: %s", c, got.raw)
+		}
+		l.wantAnswers(t, plains[i], "http1.0", "named.proto:21000", c)
 	}
 }
 

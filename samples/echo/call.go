@@ -38,7 +38,7 @@ func call(ctx context.Context, args []string) error {
 		return err
 	}
 	if flags.NArg() != 2 {
-		return errors.New("usage: echo call [-n 1] [-timeout 5s] http1|http2|grpc|tcp|banner HOST:PORT")
+		return errors.New("usage: echo call [-n 1] [-timeout 5s] http1.0|http1|http2|grpc|tcp|banner HOST:PORT")
 	}
 	mode, target := flags.Arg(0), flags.Arg(1)
 	ask, err := askerOf(mode, target)
@@ -83,6 +83,8 @@ func (r *Report) add(a Answer, took time.Duration, err error) {
 
 func askerOf(mode, target string) (asker, error) {
 	switch mode {
+	case "http1.0":
+		return askHTTP10, nil
 	case "http1":
 		return askHTTP(func(p *http.Protocols) { p.SetHTTP1(true) }), nil
 	case "http2":
@@ -98,7 +100,7 @@ func askerOf(mode, target string) (asker, error) {
 	case "banner":
 		return askLines(false), nil
 	default:
-		return nil, fmt.Errorf("%q is none of http1, http2, grpc, tcp, banner", mode)
+		return nil, fmt.Errorf("%q is none of http1.0, http1, http2, grpc, tcp, banner", mode)
 	}
 }
 
@@ -116,12 +118,37 @@ func askHTTP(speak func(*http.Protocols)) asker {
 			return "", err
 		}
 		defer func() { _ = response.Body.Close() }()
-		body, err := io.ReadAll(response.Body)
-		if err == nil && response.StatusCode != http.StatusOK {
-			err = fmt.Errorf("%s: %.200s", response.Status, body)
-		}
-		return string(body), err
+		return bodyOf(response)
 	}
+}
+
+// askHTTP10 asks as health checks do that are as old as their protocol: without naming a host.
+func askHTTP10(ctx context.Context, target string) (string, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", target)
+	if err != nil {
+		return "", err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	defer func() { _ = conn.Close() }()
+	if _, err := fmt.Fprint(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		return "", err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	return bodyOf(response)
+}
+
+// bodyOf reads an answer. One that is not 200 is an error.
+func bodyOf(response *http.Response) (string, error) {
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %.200s", response.Status, body)
+	}
+	return string(body), err
 }
 
 // askLines reads one line, after saying one if first.

@@ -13,6 +13,7 @@ func TestEveryClientIsAnsweredByItsServer(t *testing.T) {
 		mode, protocol, line string
 		serve                func(context.Context, net.Listener) error
 	}{
+		{"http1.0", "HTTP/1.0", "", serveHTTP},
 		{"http1", "HTTP/1.1", "", serveHTTP},
 		{"http2", "HTTP/2.0", "", serveHTTP},
 		{"grpc", "gRPC", "", serveGRPC},
