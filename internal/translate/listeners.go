@@ -3,6 +3,7 @@ package translate
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"google.golang.org/protobuf/proto"
@@ -34,10 +35,19 @@ func listeners(prev *Set, s *model.Snapshot, c view.Class) *Set {
 			sb.add(name, s.Mesh, func() proto.Message { return listenerByPort(name, port, s.Mesh) })
 		}
 	})
+	owners := contested(s, c)
+	who := ownersText(owners)
 	for key, ns := range s.Namespaces {
-		b.shard(key, nsSource{ns, s.Mesh}, func(sb *shardBuilder) { namespaceListeners(sb, s, ns, c) })
+		b.shard(key, boundShard{ns, s.Mesh, who}, func(sb *shardBuilder) { namespaceListeners(sb, s, ns, owners, c) })
 	}
 	return b.done()
+}
+
+// boundShard is what the listeners of a namespace's services are made from.
+type boundShard struct {
+	namespace *model.Namespace
+	mesh      *model.Mesh
+	owners    string // of contested places
 }
 
 type sharedSource struct {
@@ -85,7 +95,49 @@ type boundSource struct {
 	mesh    *model.Mesh
 }
 
-func namespaceListeners(sb *shardBuilder, s *model.Snapshot, ns *model.Namespace, c view.Class) {
+// place is an address and port that connections go to.
+type place struct {
+	address netip.Addr
+	port    uint16
+}
+
+// contested gives the owners of those places that more than one service is bound to: services of different clusters may
+// have the same virtual address, and headless services may have the same pods. Envoy takes one listener a place.
+func contested(s *model.Snapshot, c view.Class) map[place]model.Hostname {
+	first := map[place]*model.Service{}
+	owners := map[place]model.Hostname{}
+	for _, ns := range s.Namespaces {
+		for h, svc := range ns.Services {
+			for _, p := range svc.Ports {
+				for _, address := range boundAddresses(ns.Backends[h], svc, p, c) {
+					at := place{address, p.Number}
+					owner := first[at]
+					switch {
+					case owner == nil:
+						first[at] = svc
+						continue
+					case view.Precedes(svc, owner, c.Cluster):
+						first[at] = svc
+					}
+					owners[at] = first[at].Hostname
+				}
+			}
+		}
+	}
+	return owners
+}
+
+// ownersText is the same for equal owners.
+func ownersText(owners map[place]model.Hostname) string {
+	items := make([]string, 0, len(owners))
+	for at, h := range owners {
+		items = append(items, fmt.Sprintf("%s_%d=%s", at.address, at.port, h))
+	}
+	slices.Sort(items)
+	return joined(items)
+}
+
+func namespaceListeners(sb *shardBuilder, s *model.Snapshot, ns *model.Namespace, owners map[place]model.Hostname, c view.Class) {
 	for h, svc := range ns.Services {
 		for _, p := range svc.Ports {
 			if view.Reserved(p.Number) {
@@ -93,6 +145,9 @@ func namespaceListeners(sb *shardBuilder, s *model.Snapshot, ns *model.Namespace
 			}
 			source := boundSource{svc, p, s.Mesh}
 			for _, address := range boundAddresses(ns.Backends[h], svc, p, c) {
+				if owner, ok := owners[place{address, p.Number}]; ok && owner != h {
+					continue
+				}
 				name := fmt.Sprintf("%s_%d", address, p.Number)
 				sb.add(name, source, func() proto.Message { return boundListener(name, address, source) })
 			}

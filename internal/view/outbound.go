@@ -35,6 +35,21 @@ func BindingOf(s *model.Service, p model.Port, c model.Cluster) Binding {
 	}
 }
 
+// Precedes says whether a service keeps an address in a cluster that another is bound to as well: one that the cluster
+// defines itself goes before one of elsewhere, then the older one.
+func Precedes(a, b *model.Service, c model.Cluster) bool {
+	own := func(s *model.Service) bool {
+		return slices.ContainsFunc(s.Addresses, func(a model.Addresses) bool { return a.Cluster == c })
+	}
+	if own(a) != own(b) {
+		return own(a)
+	}
+	if order := a.Created.Compare(b.Created); order != 0 {
+		return order < 0
+	}
+	return a.Hostname < b.Hostname
+}
+
 // Reserved says whether a port is one of the proxy's own, which services cannot use.
 func Reserved(port uint16) bool {
 	switch port {
