@@ -174,6 +174,10 @@ func oneClusterOnly(t *testing.T, l *lab) {
 		if got := l.call(t, from, "banner", name+":21022", 1); got.Answers[other] != 1 {
 			t.Errorf("%s: %s", from.cluster, got.raw)
 		}
+		// The same for a service without a virtual address.
+		for mode, port := range map[string]string{"http1": "8080", "tcp": "9000"} {
+			l.wantAnswers(t, from, mode, "pods-"+other+":"+port, other)
+		}
 	}
 }
 
@@ -191,9 +195,9 @@ func headless(t *testing.T, l *lab) {
 			}
 		}
 		other := l.podIP(t, clusters[1-i], "proto", "echo")
-		before := l.handshakes(t, from, "outbound|9000||headless")
+		before := l.handshakes(t, from, "outbound|9000||")
 		l.wantAnswers(t, from, "tcp", other+":9000", clusters[1-i])
-		if after := l.handshakes(t, from, "outbound|9000||headless"); after < before+5 {
+		if after := l.handshakes(t, from, "outbound|9000||"); after < before+5 {
 			t.Errorf("%s: 5 connections made %d handshakes of TLS", from.cluster, after-before)
 		}
 		for _, ip := range pods {
@@ -210,8 +214,8 @@ func headless(t *testing.T, l *lab) {
 	}
 }
 
-// handshakes counts the handshakes of TLS of a pod's proxy with an upstream.
-func (l *lab) handshakes(t *testing.T, from caller, upstream string) int {
+// handshakes counts the handshakes of TLS of a pod's proxy with upstreams: services of one set of pods share its addresses.
+func (l *lab) handshakes(t *testing.T, from caller, upstreams string) int {
 	t.Helper()
 	stats := l.kubectl(t, from.cluster, "exec", "-n", from.namespace, "deploy/"+from.workload, "-c", "istio-proxy", "--",
 		"pilot-agent", "request", "GET", "stats?format=json&usedonly&filter=ssl.handshake")
@@ -224,10 +228,11 @@ func (l *lab) handshakes(t *testing.T, from caller, upstream string) int {
 	if err := json.Unmarshal([]byte(stats), &all); err != nil {
 		t.Fatal(errors.Join(err, errors.New(stats)))
 	}
+	sum := 0
 	for _, s := range all.Stats {
-		if strings.HasPrefix(s.Name, "cluster."+upstream+".") {
-			return s.Value
+		if strings.HasPrefix(s.Name, "cluster."+upstreams) {
+			sum += s.Value
 		}
 	}
-	return 0
+	return sum
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/url"
 	"os/exec"
@@ -177,6 +178,33 @@ func certificatesOfOthers(t *testing.T, l *lab) {
 				wantURI(t, answer.GetCertChain(), "spiffe://cluster.local/ns/sample/sa/sleep")
 			}
 		})
+	}
+}
+
+// incompleteAuthority: a Secret cacerts that lacks a file is refused by the file's name, and the authority stays as it is.
+func incompleteAuthority(t *testing.T, l *lab) {
+	patch := func(operation string) {
+		l.kubectl(t, "cluster1", "patch", "secret", "cacerts", "-n", "istio-system", "--type=json", "-p", "["+operation+"]")
+	}
+	chain := l.kubectl(t, "cluster1", "get", "secret", "cacerts", "-n", "istio-system", "-o=jsonpath={.data.cert-chain\\.pem}")
+	patch(`{"op":"remove","path":"/data/cert-chain.pem"}`)
+	defer patch(fmt.Sprintf(`{"op":"add","path":"/data/cert-chain.pem","value":%q}`, chain))
+	eventually(t, 10*time.Second, "istiod names the file", func() error {
+		logs := l.kubectl(t, "cluster1", "logs", "-n", "istio-system", "deploy/istiod", "--tail=20")
+		if !strings.Contains(logs, "cert-chain.pem: missing") {
+			return errors.New(logs)
+		}
+		return nil
+	})
+	ctx, conn := dialControlPlane(t, l, "cluster1", l.token(t, "cluster1", "sample", "sleep", "istio-ca"), "cluster1")
+	answer, err := securityv1alpha1.NewIstioCertificateServiceClient(conn).CreateCertificate(ctx,
+		&securityv1alpha1.IstioCertificateRequest{Csr: requestFor(t, "spiffe://cluster.local/ns/sample/sa/sleep"), ValidityDuration: 600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := l.kubectl(t, "cluster1", "get", "configmap", "-n", "sample", "istio-ca-root-cert", "-o=jsonpath={.data.root-cert\\.pem}")
+	if signed := answer.GetCertChain(); strings.TrimSpace(signed[len(signed)-1]) != strings.TrimSpace(root) {
+		t.Errorf("the certificate leads to another root than the namespaces have")
 	}
 }
 

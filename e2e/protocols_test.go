@@ -40,6 +40,7 @@ var cases = []struct {
 	{"the root in every namespace", rootEverywhere},
 	{"nobody gets another's certificate", certificatesOfOthers},
 	{"nobody gets another's configuration", configurationOfOthers},
+	{"an incomplete cacerts changes nothing", incompleteAuthority},
 }
 
 // echoes runs the servers: with sidecars in namespace proto, without in namespace outside, and waits until each cluster knows
