@@ -182,18 +182,18 @@ func (s *Scenario) Resources() (map[string][]proto.Message, error) {
 
 // Names gives the name table of the scenario's proxy.
 func (s *Scenario) Names() (nds.Table, error) {
+	var all []*translate.Resource
 	for _, c := range (translate.Generator{}).Classes(s.Snapshot, s.Proxy, translate.NamesType) {
-		all := (translate.Generator{}).Build(s.Snapshot, c, nil).All()
-		if len(all) != 1 {
-			return nil, fmt.Errorf("%d name tables, want one", len(all))
-		}
-		packed := &anypb.Any{}
-		if err := proto.Unmarshal(all[0].Any, packed); err != nil {
-			return nil, err
-		}
-		return nds.Unmarshal(packed.Value)
+		all = append(all, (translate.Generator{}).Build(s.Snapshot, c, nil).All()...)
 	}
-	return nil, errors.New("the proxy gets no name table")
+	if len(all) != 1 {
+		return nil, fmt.Errorf("the proxy gets %d name tables, want one", len(all))
+	}
+	packed := &anypb.Any{}
+	if err := proto.Unmarshal(all[0].Any, packed); err != nil {
+		return nil, err
+	}
+	return nds.Unmarshal(packed.Value)
 }
 
 // YAML writes messages as YAML documents in the order of their names.

@@ -19,6 +19,9 @@ var echoService = grpc.ServiceDesc{
 	Methods:     []grpc.MethodDesc{{MethodName: "Echo", Handler: answerGRPC}},
 }
 
+// answerGRPC has the arguments that gRPC calls it with.
+//
+//nolint:revive // the order is gRPC's
 func answerGRPC(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	if err := decode(new(emptypb.Empty)); err != nil {
 		return nil, err
