@@ -17,7 +17,7 @@ import (
 func routes(prev *Set, s *model.Snapshot, c view.Class) *Set {
 	b := newSetBuilder(prev)
 	for _, port := range view.HTTPPorts(s) {
-		source := portSource{services: view.HTTPServices(s, port), mesh: s.Mesh}
+		source := portSource{services: view.HTTPServices(s, port, c.Cluster), mesh: s.Mesh}
 		// The list has no comparable form, so the shard is entered each time; the resource in it compares the list.
 		b.shard(fmt.Sprintf("port:%d", port), nil, func(sb *shardBuilder) {
 			name := fmt.Sprint(port)

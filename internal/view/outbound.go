@@ -112,8 +112,9 @@ func HTTPPorts(s *model.Snapshot) []uint16 {
 	return ports
 }
 
-// HTTPServices are the services that speak HTTP on a port, oldest first: where two claim a domain, the first keeps it.
-func HTTPServices(s *model.Snapshot, port uint16) []*model.Service {
+// HTTPServices are the services that speak HTTP on a port, as they precede each other in a cluster: where two claim a domain,
+// the first keeps it.
+func HTTPServices(s *model.Snapshot, port uint16, c model.Cluster) []*model.Service {
 	var services []*model.Service
 	for _, ns := range s.Namespaces {
 		for _, svc := range ns.Services {
@@ -123,10 +124,14 @@ func HTTPServices(s *model.Snapshot, port uint16) []*model.Service {
 		}
 	}
 	slices.SortFunc(services, func(a, b *model.Service) int {
-		if c := a.Created.Compare(b.Created); c != 0 {
-			return c
+		switch {
+		case Precedes(a, b, c):
+			return -1
+		case Precedes(b, a, c):
+			return 1
+		default:
+			return 0
 		}
-		return strings.Compare(string(a.Hostname), string(b.Hostname))
 	})
 	return services
 }

@@ -2,7 +2,9 @@ package view
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -40,5 +42,32 @@ func TestDomainsAreAllThatPeopleWrite(t *testing.T) {
 				t.Errorf("domains (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestTheOwnClustersServicesGoFirstThenTheOlder(t *testing.T) {
+	t.Parallel()
+	ns := &model.Namespace{Services: map[model.Hostname]*model.Service{}}
+	for i, s := range []struct {
+		host    model.Hostname
+		cluster model.Cluster
+	}{{"old", "c2"}, {"younger", "c1"}, {"youngest", "c1"}} {
+		ns.Services[s.host] = &model.Service{
+			Hostname: s.host, Created: time.Unix(int64(i), 0), Addresses: []model.Addresses{{Cluster: s.cluster}},
+			Ports: []model.Port{{Number: 80, Protocol: model.HTTP}},
+		}
+	}
+	s := &model.Snapshot{Namespaces: map[string]*model.Namespace{"sample": ns}}
+	for c, want := range map[model.Cluster][]model.Hostname{
+		"c1": {"younger", "youngest", "old"},
+		"c2": {"old", "younger", "youngest"},
+	} {
+		var got []model.Hostname
+		for _, svc := range HTTPServices(s, 80, c) {
+			got = append(got, svc.Hostname)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("in %s: %v, want %v", c, got, want)
+		}
 	}
 }
