@@ -41,10 +41,8 @@ func unknownDestinations(t *testing.T, l *lab) {
 			t.Cleanup(func() { _ = listener.Close() })
 			go s.serve(listener)
 			for _, from := range sidecars {
-				got := l.wantAnswers(t, from, s.mode, listener.Addr().String(), "host")
-				if got.SlowestMs > 900 {
-					t.Errorf("%s: slow: %s", from.cluster, got.raw)
-				}
+				l.wantAnswers(t, from, s.mode, listener.Addr().String(), "host")
+				l.wantPrompt(t, from, s.mode, listener.Addr().String())
 			}
 		})
 	}
