@@ -115,7 +115,7 @@ test-golden: generate ## ring 2: translation, each result judged by the real Env
 .PHONY: test-mesh
 test-mesh: generate lab-binaries ## ring 3: control planes in one process, then with a real API server and Envoy
 	@programs=$$(bin/isthmus-lab build) && \
-	  KUBERNETES_BIN="$$programs" ETCD="$$programs/etcd" KUBE_APISERVER="$$programs/kube-apiserver" \
+	  LAB_BIN="$$programs" KUBERNETES_BIN="$$programs" ETCD="$$programs/etcd" KUBE_APISERVER="$$programs/kube-apiserver" \
 	  tools/ring.sh "ring 3, in process" $(RACE) -tags apiserver -timeout 20m $(RING3)
 
 .PHONY: test-lab
