@@ -23,22 +23,33 @@ type sidecar struct {
 	session *session
 }
 
-// run holds a stream until ctx ends, and opens another after a moment when one is lost.
+// run holds a stream until ctx ends, and opens another when one is lost: at once, or after a moment when it gave nothing.
 func (s *sidecar) run(ctx context.Context, complete func()) {
-	const pause = 200 * time.Millisecond
 	for {
-		_ = s.stream(ctx, complete) // that streams end is counted, not told
+		heard := false
+		_ = s.stream(ctx, func() { // that streams end is counted, not told
+			heard = true
+			if s.session.complete() {
+				complete()
+			}
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		s.fleet.lost.Add(1)
+		if heard {
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause):
-			s.fleet.lost.Add(1)
+		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-// stream opens a connection and a stream, and serves it until it ends.
-func (s *sidecar) stream(ctx context.Context, complete func()) error {
+// stream opens a connection and a stream, and serves it until it ends. It calls heard after each response.
+func (s *sidecar) stream(ctx context.Context, heard func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	conn, err := s.connect()
@@ -74,9 +85,7 @@ func (s *sidecar) stream(ctx context.Context, complete func()) error {
 		if err != nil {
 			return err
 		}
-		if s.session.complete() {
-			complete()
-		}
+		heard()
 	}
 }
 

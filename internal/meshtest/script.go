@@ -10,6 +10,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/isthmus-mesh/isthmus/bench/sidecar"
 )
@@ -99,14 +100,16 @@ func runLine(m *mesh, files map[string][]byte, words []string) error {
 }
 
 func apply(m *mesh, files map[string][]byte, args []string) error {
-	return eachObject(files, args[1], m.api(args[0]).put)
+	return m.eachObject(files, args[1], m.api(args[0]).put)
 }
 
 func remove(m *mesh, files map[string][]byte, args []string) error {
-	return eachObject(files, args[1], m.api(args[0]).remove)
+	return m.eachObject(files, args[1], m.api(args[0]).remove)
 }
 
-func eachObject[T any](files map[string][]byte, name string, do func(T) error) error {
+// eachObject does something with each object of a file, once what was done before has taken effect: so do controllers, which
+// write a slice when they have seen the pod. Watches of different kinds would tell of both in any order.
+func (m *mesh) eachObject(files map[string][]byte, name string, do func(runtime.Object) error) error {
 	file, there := files[name]
 	if !there {
 		return fmt.Errorf("no file %s in the archive", name)
@@ -116,9 +119,10 @@ func eachObject[T any](files map[string][]byte, name string, do func(T) error) e
 		return err
 	}
 	for _, object := range objects {
-		if err := do(any(object).(T)); err != nil {
+		if err := do(object); err != nil {
 			return err
 		}
+		m.settle()
 	}
 	return nil
 }
