@@ -51,8 +51,9 @@ lab-binaries: lab-command
 	@kubectl=$$(bin/isthmus-lab build --print-path kubectl) && ln -sfn "$$kubectl" bin/kubectl
 
 .PHONY: packages
-packages: lab-command ## install what the lab needs from this machine's distribution (root, Debian and relatives)
+packages: lab-command ## install what is needed from this machine's distribution (root, Debian and relatives)
 	bin/isthmus-lab install-packages
+	@tools/packages.sh
 
 .PHONY: images
 images: generate ## dist/images/NAME.tar: proxy, istiod and the samples
