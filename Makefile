@@ -123,7 +123,7 @@ test-mesh: generate lab-binaries ## ring 3: control planes in one process, then 
 test-lab: check-guides build images ## ring 4: guides and pages on real clusters (root)
 	@[ -n "$(RING4)" ] || { echo "ring 4 has no tests" >&2; exit 1; }
 	@tools/ring.sh "ring 4, lab" env PATH="$(CURDIR)/bin:$$PATH" ISTIO="$(CURDIR)" \
-	  $(RACE) -tags lab -count 1 -p 1 -parallel 4 -timeout 40m -v $(RING4)
+	  $(RACE) -tags lab -count 1 -p 1 -timeout 40m -v $(RING4)
 
 .PHONY: test-lab-alone
 test-lab-alone: lab-binaries ## the lab's own tests on real clusters (root)

@@ -37,7 +37,8 @@ type interference struct {
 	short   bool                        // lasts 20 seconds only
 }
 
-// The cases are shared out over the labs, which run side by side.
+// The cases are shared out over the labs. Labs run one after the other: two of them under load are more than two cores can
+// do, and what fails then is the machine.
 var (
 	workloadsMove = []interference{
 		{name: "nothing happens", short: true},

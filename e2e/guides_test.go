@@ -11,7 +11,6 @@ import (
 
 // Guide 4 as its readers have it, and then what the mesh that it makes must stand.
 func TestGuide4(t *testing.T) {
-	t.Parallel()
 	folder := os.Getenv("GUIDES")
 	if folder == "" {
 		t.Log("GUIDES is not set: the documentation page of the same content is run in its place")
@@ -45,7 +44,6 @@ func again(t *testing.T, l *lab) {
 
 // The page of our own that the demo runs, on clusters that nothing has touched.
 func TestPageMultiPrimary(t *testing.T) {
-	t.Parallel()
 	l := newLab(t, "page")
 	l.page(t, filepath.Join(repository(t), "docs", "install", "multi-primary.md"))
 	l.bothVersions(t)

@@ -21,7 +21,6 @@ import (
 // Two clusters on two networks: pods do not reach each other, so every request between clusters goes through port 15443
 // of a gateway, which lets nobody through but the mesh.
 func TestTwoNetworks(t *testing.T) {
-	t.Parallel()
 	l := newLab(t, "nets", "--networks", "2")
 	l.trust(t)
 	for i, c := range clusters {

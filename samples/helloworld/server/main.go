@@ -14,8 +14,8 @@ import (
 )
 
 // linger is how long the server goes on after it has been told to stop: other proxies need a moment to hear that its
-// address is gone.
-const linger = 3 * time.Second
+// address is gone, on a busy machine some seconds.
+const linger = 8 * time.Second
 
 func main() {
 	version, ok := os.LookupEnv("SERVICE_VERSION")
