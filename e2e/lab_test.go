@@ -13,7 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,6 +51,7 @@ func newLab(t *testing.T, name string, args ...string) *lab {
 	}
 	keepModes(t, filepath.Join(root, "samples"), filepath.Join(l.dir, "samples"))
 	l.env = append(os.Environ(), "PATH="+filepath.Join(root, "bin")+":"+os.Getenv("PATH"))
+	l.watch(t)
 	t.Cleanup(func() { l.down(t) })
 	l.must(t, "isthmus-lab", append([]string{"up", "--name", name}, args...)...)
 	kubeconfig := filepath.Join(l.dir, "kubeconfig")
@@ -65,6 +68,19 @@ func newLab(t *testing.T, name string, args ...string) *lab {
 	}
 	l.must(t, "isthmus-lab", append([]string{"load-image", "--name", name}, images...)...)
 	return l
+}
+
+// watch leaves a process behind that takes the lab down when this one has ended, however it ends: a test that was killed
+// does not clean up.
+func (l *lab) watch(t *testing.T) {
+	t.Helper()
+	const wait = `while kill -0 "$1" 2>/dev/null; do sleep 1; done; exec "$2" down --name "$3"`
+	cmd := exec.Command("sh", "-c", wait, "sh", strconv.Itoa(os.Getpid()), l.find("isthmus-lab"), l.name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = cmd.Wait() }() // it ends after this process, unless somebody ends it
 }
 
 // keepModes makes scripts executable again, which a copy of a file system is not.
