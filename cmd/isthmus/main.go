@@ -15,6 +15,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// The first signal lets the command clean up; after it, a second one ends the program on the spot.
+	context.AfterFunc(ctx, stop)
 	root := cli.New(os.Args[0], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	if err := root.ExecuteContext(ctx); err != nil {
 		code := 1

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -37,8 +38,8 @@ func (f *documentFlags) add(cmd *cobra.Command) {
 }
 
 // plan reads the files and resolves them. Problems go to standard error, all of them, and stop unless forced.
-func (f *documentFlags) plan(g *globals) (install.Plan, fs.FS, error) {
-	sources, err := readSources(f.files, g.In)
+func (f *documentFlags) plan(ctx context.Context, g *globals) (install.Plan, fs.FS, error) {
+	sources, err := readSources(f.files, interruptible{ctx, g.In})
 	if err != nil {
 		return install.Plan{}, nil, err
 	}
@@ -106,8 +107,8 @@ func (f *documentFlags) charts() (chartFiles, profiles fs.FS, err error) {
 }
 
 // render is plan, and the objects that it makes.
-func (f *documentFlags) render(g *globals) (install.Plan, []install.Part, error) {
-	plan, chartFiles, err := f.plan(g)
+func (f *documentFlags) render(ctx context.Context, g *globals) (install.Plan, []install.Part, error) {
+	plan, chartFiles, err := f.plan(ctx, g)
 	if err != nil {
 		return plan, nil, err
 	}

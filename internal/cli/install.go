@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,16 +51,16 @@ func noArguments(cmd *cobra.Command, args []string) error {
 }
 
 func runInstall(ctx context.Context, g *globals, f *installFlags) error {
-	client, err := g.connect()
+	client, err := g.connect(ctx)
 	if err != nil {
 		return err
 	}
-	plan, parts, err := f.render(g)
+	plan, parts, err := f.render(ctx, g)
 	if err != nil {
 		return err
 	}
 	question := fmt.Sprintf("This will install the Istio %s profile %q into the cluster. Proceed? (y/N) ", plan.Tag(), plan.Profile)
-	if !f.yes && !f.dryRun && !confirm(g.Streams, question) {
+	if !f.yes && !f.dryRun && !confirm(ctx, g.Streams, question) {
 		_, _ = fmt.Fprintln(g.Out, "Cancelled.")
 		return silent(1)
 	}
@@ -74,33 +72,15 @@ func runInstall(ctx context.Context, g *globals, f *installFlags) error {
 }
 
 // connect opens the cluster that the global flags name, and makes sure that it answers.
-func (g *globals) connect() (*kube.Client, error) {
+func (g *globals) connect(ctx context.Context) (*kube.Client, error) {
 	client, err := kube.NewClient(kube.Access{Kubeconfig: g.kubeconfig, Context: g.context, Warnings: g.Err})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := client.ServerVersion(); err != nil {
+	if _, err := client.ServerVersion(ctx); err != nil {
 		return nil, err
 	}
 	return client, nil
-}
-
-// confirm asks until the answer is yes or no. The end of the input is a no.
-func confirm(s Streams, question string) bool {
-	answers := bufio.NewScanner(s.In)
-	for {
-		_, _ = fmt.Fprint(s.Out, question)
-		if !answers.Scan() {
-			_, _ = fmt.Fprintln(s.Out)
-			return false
-		}
-		switch strings.ToLower(strings.TrimSpace(answers.Text())) {
-		case "y", "yes":
-			return true
-		case "n", "no":
-			return false
-		}
-	}
 }
 
 // installation is one run of install against a cluster.

@@ -43,8 +43,8 @@ func newManifestGenerateCommand(g *globals) *cobra.Command {
 		Short:   "Print what install would apply",
 		Example: `  isthmus manifest generate -f cluster1.yaml`,
 		Args:    noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			_, parts, err := f.render(g)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, parts, err := f.render(cmd.Context(), g)
 			if err != nil {
 				return err
 			}

@@ -54,7 +54,7 @@ them every Gateway, VirtualService and so on in the cluster; the other forms lea
 }
 
 func runUninstall(ctx context.Context, g *globals, f *uninstallFlags) error {
-	client, err := g.connect()
+	client, err := g.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func runUninstall(ctx context.Context, g *globals, f *uninstallFlags) error {
 	}
 	if warning != "" && !f.dryRun {
 		_, _ = fmt.Fprintln(g.Out, warning)
-		if !f.yes && !confirm(g.Streams, "Proceed? (y/N) ") {
+		if !f.yes && !confirm(ctx, g.Streams, "Proceed? (y/N) ") {
 			_, _ = fmt.Fprintln(g.Out, "Cancelled.")
 			return silent(1)
 		}
@@ -104,7 +104,7 @@ func (f *uninstallFlags) selected(ctx context.Context, g *globals, client *kube.
 		return refsOf(found), err
 	}
 	if len(f.files) > 0 {
-		plan, parts, err := f.render(g)
+		plan, parts, err := f.render(ctx, g)
 		if err != nil {
 			return nil, err
 		}

@@ -83,7 +83,7 @@ func newVersionCommand(g *globals) *cobra.Command {
 
 // askCluster fills in what the cluster runs. That it cannot be asked is a note, not an error: the client's version is known.
 func (v *versions) askCluster(ctx context.Context, g *globals, revision string) {
-	client, err := g.connect()
+	client, err := g.connect(ctx)
 	if err != nil {
 		v.notes = append(v.notes, fmt.Sprintf("The cluster was not asked: %v", err))
 		return

@@ -3,6 +3,7 @@
 package kube
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -107,8 +108,8 @@ func newMapper(d discovery.DiscoveryInterface) meta.ResettableRESTMapper {
 }
 
 // ServerVersion asks the API server who it is; the cheapest proof that the cluster can be reached.
-func (c *Client) ServerVersion() (string, error) {
-	v, err := c.Core.Discovery().ServerVersion()
+func (c *Client) ServerVersion(ctx context.Context) (string, error) {
+	v, err := discovery.ToServerVersionInterfaceWithContext(c.Core.Discovery()).ServerVersionWithContext(ctx)
 	if err != nil {
 		return "", fmt.Errorf("reach the cluster at %s: %w", c.Config.Host, err)
 	}
