@@ -35,9 +35,10 @@ const (
 	Component = "operator.istio.io/component"
 	// Version is the release that made the object.
 	Version = "operator.istio.io/version"
-	// Owner is the name of the IstioOperator document; absent when it had none. Only the same owner prunes an object.
+	// Owner is the name of the IstioOperator document; of one without a name that starts from the empty profile, the name of the
+	// gateway; else absent. Only the same owner prunes an object.
 	Owner = "install.operator.istio.io/owning-resource"
-	// OwnerNamespace is the namespace of that document.
+	// OwnerNamespace is the namespace of the control plane that the object belongs to. Only the same one prunes an object.
 	OwnerNamespace = "install.operator.istio.io/owning-resource-namespace"
 )
 

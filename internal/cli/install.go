@@ -173,6 +173,14 @@ func listed(pending []kube.Pending) string {
 	return firstOf(names, 4)
 }
 
+// removed is what became of an object that was deleted.
+func removed(dryRun bool) string {
+	if dryRun {
+		return "Would remove"
+	}
+	return "Removed"
+}
+
 // prune removes what an earlier run of the same document made and this one did not.
 func (r *installation) prune(ctx context.Context, parts []install.Part) error {
 	found, err := r.client.Find(ctx, install.Kinds, install.MadeBy(r.plan))
@@ -184,5 +192,5 @@ func (r *installation) prune(ctx context.Context, parts []install.Part) error {
 		return nil
 	}
 	r.say("- Pruning removed resources")
-	return r.client.Delete(ctx, stale, r.dryRun, func(ref install.Ref) { r.say("  Removed %s.", ref) })
+	return r.client.Delete(ctx, stale, r.dryRun, func(ref install.Ref) { r.say("  %s %s.", removed(r.dryRun), ref) })
 }

@@ -173,7 +173,10 @@ func TestInstallOnARealAPIServer(t *testing.T) {
 	})
 	t.Run("what the file no longer has is pruned", func(t *testing.T) {
 		istioctl := command{t, kubeconfig}
-		out, exit := istioctl.run("", "install", "-y", "-f", file, "--set", "profile=minimal")
+		out, exit := istioctl.run("", "install", "--dry-run", "-f", file, "--set", "profile=minimal")
+		want(t, out, exit, 0, "  Would remove Deployment/istio-ingressgateway.istio-system.\n", "nothing was changed")
+		wantDeployments(t, client, "istio-eastwestgateway", "istio-ingressgateway", "istiod")
+		out, exit = istioctl.run("", "install", "-y", "-f", file, "--set", "profile=minimal")
 		want(t, out, exit, 0, "- Pruning removed resources\n", "  Removed Deployment/istio-ingressgateway.istio-system.\n")
 		wantDeployments(t, client, "istio-eastwestgateway", "istiod")
 	})

@@ -77,7 +77,7 @@ func runUninstall(ctx context.Context, g *globals, f *uninstallFlags) error {
 			return silent(1)
 		}
 	}
-	err = client.Delete(ctx, refs, f.dryRun, func(ref install.Ref) { _, _ = fmt.Fprintf(g.Out, "  Removed %s.\n", ref) })
+	err = client.Delete(ctx, refs, f.dryRun, func(ref install.Ref) { _, _ = fmt.Fprintf(g.Out, "  %s %s.\n", removed(f.dryRun), ref) })
 	if err != nil {
 		return fmt.Errorf("failed to uninstall: %w", err)
 	}

@@ -75,8 +75,20 @@ func Manifest(objects []*unstructured.Unstructured) ([]byte, error) {
 // RevisionLabel is the revision as labels carry it.
 func (p Plan) RevisionLabel() string { return or(p.Revision, "default") }
 
+// anonymous reports whether the document has no name and starts from the empty profile. It would share "no name" with the
+// installation of the control plane, which would then prune it; so each of its gateways stands for itself.
+func (p Plan) anonymous() bool { return p.Name == "" && p.Profile == "empty" }
+
+// owner is the identity behind the objects of a part.
+func (p Plan) owner(part string) string {
+	if p.anonymous() {
+		return part
+	}
+	return p.Name
+}
+
 // own labels an object as made by this plan.
-func (p Plan) own(object *unstructured.Unstructured, component string) {
+func (p Plan) own(object *unstructured.Unstructured, component, part string) {
 	labels := object.GetLabels()
 	if labels == nil {
 		labels = map[string]string{}
@@ -85,9 +97,9 @@ func (p Plan) own(object *unstructured.Unstructured, component string) {
 	labels[label.Component] = component
 	labels[label.Version] = version.Version
 	labels[label.Revision] = p.RevisionLabel()
-	if p.Name != "" {
-		labels[label.Owner] = p.Name
-		labels[label.OwnerNamespace] = p.Namespace
+	labels[label.OwnerNamespace] = p.Namespace
+	if owner := p.owner(part); owner != "" {
+		labels[label.Owner] = owner
 	}
 	object.SetLabels(labels)
 }

@@ -51,16 +51,13 @@ var Kinds = []schema.GroupVersionKind{
 var CRDKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
 
 // Stale picks, of the objects in the cluster, those that an earlier run of the same document made and this one no longer
-// makes. The same document is: the same owner's name, or none on both sides, and the same revision. A document without a name
-// that starts from the empty profile prunes nothing, because it shares "no name" with the installation of the control plane.
+// makes. The same document is: the same owner's name, or none on both sides, the same revision, and the same namespace of the
+// control plane.
 func Stale(p Plan, parts []Part, inCluster []Found) []Ref {
-	if p.Name == "" && p.Profile == "empty" {
-		return nil
-	}
-	made := madeBy(parts)
+	made, owners := madeBy(parts), p.owners(parts)
 	var stale []Ref
 	for _, f := range inCluster {
-		ours := f.Labels[label.Owner] == p.Name && f.Labels[label.Revision] == p.RevisionLabel() &&
+		ours := owners[f.Labels[label.Owner]] && f.Labels[label.Revision] == p.RevisionLabel() && f.controlPlane() == p.Namespace &&
 			f.Labels[label.Component] != "" && f.Kind != CRDKind.Kind
 		if ours && !made[f.Ref] {
 			stale = append(stale, f.Ref)
@@ -69,13 +66,30 @@ func Stale(p Plan, parts []Part, inCluster []Found) []Ref {
 	return stale
 }
 
+// controlPlane is the namespace of the control plane that an object belongs to. Objects of builds that did not write it down count
+// for the namespace that they stand in; what is cluster-wide among them is nobody's, since a wrong guess would break another mesh.
+func (f Found) controlPlane() string { return or(f.Labels[label.OwnerNamespace], f.Namespace) }
+
+// owners are the identities that the plan installs under.
+func (p Plan) owners(parts []Part) map[string]bool {
+	owners := map[string]bool{}
+	if !p.anonymous() {
+		owners[p.Name] = true
+	}
+	for _, part := range parts {
+		owners[p.owner(part.Name)] = true
+	}
+	return owners
+}
+
 // Installed picks, of the objects in the cluster, those that the document makes, but for the component Base: other control
 // planes may share it.
 func Installed(p Plan, parts []Part, inCluster []Found) []Ref {
-	made := madeBy(parts)
+	made, owners := madeBy(parts), p.owners(parts)
+	owners[p.Name] = true // of a gateway without a name, as builds before this one labelled it
 	var out []Ref
 	for _, f := range inCluster {
-		if made[f.Ref] && f.Labels[label.Component] != Base && f.Labels[label.Owner] == p.Name {
+		if made[f.Ref] && f.Labels[label.Component] != Base && owners[f.Labels[label.Owner]] {
 			out = append(out, f.Ref)
 		}
 	}

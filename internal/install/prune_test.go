@@ -1,6 +1,7 @@
 package install_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -64,6 +65,9 @@ func TestOnlyTheSameDocumentPrunes(t *testing.T) {
 		{"the gateway prunes its own", []string{"", eastwest}, nil, "metadata: {name: eastwest}\nspec: {profile: empty}", []string{"istio-eastwestgateway"}},
 		{"a gateway without a name leaves all others without", []string{""}, nil, namelessGateway, nil},
 		{"another revision leaves the first", []string{""}, []string{"revision=canary", "profile=minimal"}, "", nil},
+		{"another namespace leaves the first", []string{""}, []string{"namespace=mesh2", "profile=minimal"}, "", nil},
+		{"the control plane leaves a gateway without a name", []string{"", namelessGateway}, nil, "", nil},
+		{"two gateways without a name leave each other", []string{namelessGateway}, nil, strings.ReplaceAll(namelessGateway, "extra", "more"), nil},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -83,6 +87,38 @@ func TestOnlyTheSameDocumentPrunes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestObjectsThatDoNotNameTheirControlPlaneCountForTheirNamespace(t *testing.T) {
+	t.Parallel()
+	found := inCluster(t, resolve(t, nil), resolve(t, []string{"namespace=mesh2"}))
+	for _, f := range found {
+		delete(f.Labels, "install.operator.istio.io/owning-resource-namespace")
+	}
+	now := resolve(t, []string{"profile=minimal"})
+	stale := install.Stale(now, render(t, now), found)
+	for _, ref := range stale {
+		if ref.Namespace != "istio-system" {
+			t.Errorf("%s of another control plane would be pruned", ref)
+		}
+	}
+	if diff := cmp.Diff([]string{"istio-ingressgateway"}, deployments(stale)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func TestAGatewayWithoutANameIsUninstalledByItsFile(t *testing.T) {
+	t.Parallel()
+	plan := resolve(t, nil, namelessGateway)
+	parts, found := render(t, plan), inCluster(t, resolve(t, nil), plan)
+	for _, state := range []string{"as installed now", "as builds before labelled it"} {
+		if diff := cmp.Diff([]string{"extra"}, deployments(install.Installed(plan, parts, found))); diff != "" {
+			t.Errorf("%s: -want +got\n%s", state, diff)
+		}
+		for _, f := range found {
+			delete(f.Labels, "install.operator.istio.io/owning-resource")
+		}
 	}
 }
 

@@ -40,7 +40,7 @@ func Render(charts fs.FS, p Plan) ([]Part, error) {
 			}
 		}
 		for _, object := range objects {
-			p.own(object, r.component)
+			p.own(object, r.component, r.name)
 		}
 		parts = append(parts, Part{Component: r.component, Name: r.name, Objects: objects})
 	}

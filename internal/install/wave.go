@@ -69,11 +69,5 @@ func SplitDefinitions(objects []*unstructured.Unstructured) (definitions, others
 	return definitions, others
 }
 
-// MadeBy is the label selector of everything that a document with the plan's name and revision made.
-func MadeBy(p Plan) string {
-	owner := "!" + label.Owner
-	if p.Name != "" {
-		owner = label.Owner + "=" + p.Name
-	}
-	return label.Component + "," + label.Revision + "=" + p.RevisionLabel() + "," + owner
-}
+// MadeBy is the label selector of everything that installations of the plan's revision made; Stale tells whose it is.
+func MadeBy(p Plan) string { return label.Component + "," + label.Revision + "=" + p.RevisionLabel() }
