@@ -32,3 +32,31 @@ istio.io/rev: {{ .Values.revision }}
 istio: pilot
 {{- end }}
 {{- end }}
+
+{{/* Environment of istiod; an entry of the user's with the same name takes the place of one here. */}}
+{{- define "istiod.env" -}}
+{{- $v := mergeOverwrite (deepCopy .Values) (.Values.pilot | default dict) -}}
+- name: REVISION
+  value: {{ include "istiod.rev" . | quote }}
+- name: PILOT_CERT_PROVIDER
+  value: istiod
+- name: POD_NAME
+  valueFrom:
+    fieldRef: {apiVersion: v1, fieldPath: metadata.name}
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef: {apiVersion: v1, fieldPath: metadata.namespace}
+- name: SERVICE_ACCOUNT
+  valueFrom:
+    fieldRef: {apiVersion: v1, fieldPath: spec.serviceAccountName}
+- name: CLUSTER_ID
+  value: {{ .Values.global.multiCluster.clusterName | default "Kubernetes" | quote }}
+- name: PILOT_TRACE_SAMPLING
+  value: {{ $v.traceSampling | quote }}
+- name: GOMEMLIMIT
+  valueFrom:
+    resourceFieldRef: {resource: limits.memory, divisor: "1"}
+- name: GOMAXPROCS
+  valueFrom:
+    resourceFieldRef: {resource: limits.cpu, divisor: "1"}
+{{- end }}
