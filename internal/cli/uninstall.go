@@ -58,15 +58,15 @@ func runUninstall(ctx context.Context, g *globals, f *uninstallFlags) error {
 	if err != nil {
 		return err
 	}
-	refs, err := f.selected(ctx, g, client)
+	selected, err := f.selected(ctx, g, client)
 	if err != nil {
 		return err
 	}
-	if len(refs) == 0 {
+	if len(selected.refs) == 0 {
 		_, _ = fmt.Fprintln(g.Out, "No matching Istio resources found: nothing was removed.")
 		return nil
 	}
-	warning, err := f.warning(ctx, client, refs)
+	warning, err := selected.warning(func(revision string) ([]string, error) { return client.InjectedPods(ctx, revision) })
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func runUninstall(ctx context.Context, g *globals, f *uninstallFlags) error {
 			return silent(1)
 		}
 	}
-	err = client.Delete(ctx, refs, f.dryRun, func(ref install.Ref) { _, _ = fmt.Fprintf(g.Out, "  %s %s.\n", removed(f.dryRun), ref) })
+	err = client.Delete(ctx, selected.refs, f.dryRun, func(ref install.Ref) { _, _ = fmt.Fprintf(g.Out, "  %s %s.\n", removed(f.dryRun), ref) })
 	if err != nil {
 		return fmt.Errorf("failed to uninstall: %w", err)
 	}
@@ -86,35 +86,42 @@ func runUninstall(ctx context.Context, g *globals, f *uninstallFlags) error {
 		return nil
 	}
 	// A definition goes when the last object of its kind has gone; an installation before that would fail.
-	if err := client.WaitGone(ctx, refs, install.CRDKind.Kind, time.Minute); err != nil {
+	if err := client.WaitGone(ctx, selected.refs, install.CRDKind.Kind, time.Minute); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintln(g.Out, "✔ Uninstall complete")
 	return nil
 }
 
-// selected lists what the flags name, in the order of deletion.
-func (f *uninstallFlags) selected(ctx context.Context, g *globals, client *kube.Client) ([]install.Ref, error) {
+// selection is what to remove, in the order of deletion.
+type selection struct {
+	refs []install.Ref
+	// revision of the control plane that it belongs to; empty when everything goes.
+	revision string
+}
+
+// selected finds what the flags name.
+func (f *uninstallFlags) selected(ctx context.Context, g *globals, client *kube.Client) (selection, error) {
 	kinds := install.Kinds
 	if f.purge {
 		kinds = append(slices.Clone(kinds), install.CRDKind)
 	}
 	found, err := client.Find(ctx, kinds, label.Component)
 	if err != nil || f.purge {
-		return refsOf(found), err
+		return selection{refs: refsOf(found)}, err
 	}
 	if len(f.files) > 0 {
 		plan, parts, err := f.render(ctx, g)
 		if err != nil {
-			return nil, err
+			return selection{}, err
 		}
-		return install.Installed(plan, parts, found), nil
+		return selection{install.Installed(plan, parts, found), plan.RevisionLabel()}, nil
 	}
-	revision := install.OfRevision(f.revision, found)
-	if len(revision) == 0 {
-		return nil, fmt.Errorf("could not find target revision %s", f.revision)
+	refs := install.OfRevision(f.revision, found)
+	if len(refs) == 0 {
+		return selection{}, fmt.Errorf("could not find target revision %s", f.revision)
 	}
-	return revision, nil
+	return selection{refs, f.revision}, nil
 }
 
 func refsOf(found []install.Found) []install.Ref {
@@ -125,30 +132,26 @@ func refsOf(found []install.Found) []install.Ref {
 	return refs
 }
 
-// warning says what breaks; empty when nothing does, and nobody needs to be asked.
-func (f *uninstallFlags) warning(ctx context.Context, client *kube.Client, refs []install.Ref) (string, error) {
-	if f.purge {
+// warning says what breaks; empty when nothing does, and nobody needs to be asked. It asks injected for the pods of a revision.
+func (s selection) warning(injected func(revision string) ([]string, error)) (string, error) {
+	if s.revision == "" {
 		return "All Istio resources will be pruned from the cluster", nil
 	}
-	revision := f.revision
-	if revision == "" {
-		revision = "default"
-	}
 	text := ""
-	istiodGoes := slices.ContainsFunc(refs, func(r install.Ref) bool {
-		return r.Kind == "Deployment" && (r.Name == "istiod" || r.Name == "istiod-"+revision)
-	})
-	if istiodGoes {
-		pods, err := client.InjectedPods(ctx, revision)
+	isIstiod := func(r install.Ref) bool {
+		return r.Kind == "Deployment" && (r.Name == "istiod" || r.Name == "istiod-"+s.revision)
+	}
+	if slices.ContainsFunc(s.refs, isIstiod) {
+		pods, err := injected(s.revision)
 		if err != nil {
 			return "", err
 		}
 		if len(pods) > 0 {
-			text = fmt.Sprintf("There are still %s of revision %s: %s. They lose their control plane.", count(len(pods), "proxy", "proxies"), revision, firstOf(pods, 5))
+			text = fmt.Sprintf("There are still %s of revision %s: %s. They lose their control plane.", count(len(pods), "proxy", "proxies"), s.revision, firstOf(pods, 5))
 		}
 	}
-	for _, r := range refs {
-		if r.Kind == "Deployment" && r.Name != "istiod" && r.Name != "istiod-"+revision {
+	for _, r := range s.refs {
+		if r.Kind == "Deployment" && !isIstiod(r) {
 			text = joinLines(text, fmt.Sprintf("Gateway %s in namespace %s will be removed.", r.Name, r.Namespace))
 		}
 	}
