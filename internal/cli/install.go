@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,7 +64,7 @@ func runInstall(ctx context.Context, g *globals, f *installFlags) error {
 		_, _ = fmt.Fprintln(g.Out, "Cancelled.")
 		return silent(1)
 	}
-	run := &installation{client: client, plan: plan, dryRun: f.dryRun, timeout: f.timeout, out: g.Out}
+	run := &installation{client: client, plan: plan, dryRun: f.dryRun, timeout: f.timeout, progress: newProgress(g.Out)}
 	if err := run.everything(ctx, parts); err != nil {
 		return fmt.Errorf("failed to install manifests: %w", err)
 	}
@@ -89,7 +89,7 @@ type installation struct {
 	plan    install.Plan
 	dryRun  bool
 	timeout time.Duration
-	out     io.Writer
+	*progress
 }
 
 // everything installs the parts in waves, base, istiod, gateways, each when the one before it works, then prunes.
@@ -100,7 +100,7 @@ func (r *installation) everything(ctx context.Context, parts []install.Part) err
 	for _, wave := range install.Waves(parts) {
 		r.say("- Processing resources for %s.", wave.Title)
 		if err := r.wave(ctx, wave); err != nil {
-			r.say("✘ %s encountered an error", wave.Title)
+			r.say("✘ %s encountered an error: %v", wave.Title, err)
 			return err
 		}
 		r.say("✔ %s installed", wave.Title)
@@ -114,10 +114,6 @@ func (r *installation) everything(ctx context.Context, parts []install.Part) err
 	}
 	r.say("✔ Installation complete")
 	return nil
-}
-
-func (r *installation) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(r.out, format+"\n", args...)
 }
 
 // namespaces makes those that the parts stand in. The control plane's carries the network.
@@ -154,8 +150,8 @@ func (r *installation) wave(ctx context.Context, wave install.Wave) error {
 		if r.dryRun {
 			continue
 		}
-		err := r.client.Wait(ctx, objects, r.timeout, func(pending []kube.Pending) {
-			r.say("- Processing resources for %s. Waiting for %s", wave.Title, listed(pending))
+		err := r.client.Wait(ctx, objects, r.timeout, func(pending []kube.Pending, elapsed time.Duration) {
+			r.waiting("- Processing resources for "+wave.Title+". Waiting for "+listed(pending), elapsed)
 		})
 		if err != nil {
 			return err
@@ -164,11 +160,14 @@ func (r *installation) wave(ctx context.Context, wave install.Wave) error {
 	return nil
 }
 
-// listed names what is waited for: all of a few, the first of many.
+// listed names what is waited for, and why as far as it is known: all of a few, the first of many.
 func listed(pending []kube.Pending) string {
 	names := make([]string, len(pending))
 	for i, p := range pending {
 		names[i] = p.String()
+		if p.Reason != "" {
+			names[i] += " (" + strings.Join(strings.Fields(p.Reason), " ") + ")" // a message may have lines
+		}
 	}
 	return firstOf(names, 4)
 }

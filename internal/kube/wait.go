@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,8 +15,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// pollEvery is how often a wait looks again. A watch for each kind would be faster by less than this and break more often.
-const pollEvery = 500 * time.Millisecond
+const (
+	// pollEvery is how often a wait looks again. A watch for each kind would be faster by less than this and break more often.
+	pollEvery = 500 * time.Millisecond
+	// explainEvery is how often a wait asks for reasons, which costs requests. What works as it should is ready before the first.
+	explainEvery = 10 * time.Second
+)
 
 // Pending is an object that does not work yet.
 type Pending struct {
@@ -34,13 +39,16 @@ func (p Pending) String() string {
 	return p.Kind + "/" + p.Namespace + "/" + p.Name
 }
 
-// Wait returns when all Deployments, DaemonSets and definitions among the objects work. It calls waiting with what does not
-// whenever that changes. After the timeout it fails with the reason of each.
-func (c *Client) Wait(ctx context.Context, objects []*unstructured.Unstructured, timeout time.Duration, waiting func([]Pending)) error {
+// Wait returns when all Deployments, DaemonSets and definitions among the objects work. After each look it calls waiting with what
+// does not and for how long it has waited; reasons are there as soon as it took some seconds. After the timeout it fails with the
+// reason of each.
+func (c *Client) Wait(ctx context.Context, objects []*unstructured.Unstructured, timeout time.Duration, waiting func([]Pending, time.Duration)) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
+	began := time.Now()
+	why := &reasons{client: c, asked: began}
 	var last []Pending
 	for {
 		pending, err := c.pending(ctx, objects)
@@ -48,10 +56,8 @@ func (c *Client) Wait(ctx context.Context, objects []*unstructured.Unstructured,
 		case err == nil && len(pending) == 0:
 			return nil
 		case err == nil:
-			if names(pending) != names(last) {
-				waiting(pending)
-			}
 			last = pending
+			waiting(why.of(ctx, pending), time.Since(began))
 		case !retriable(err):
 			return err
 		}
@@ -85,12 +91,26 @@ func (c *Client) notReady(ctx context.Context, pending []Pending, timeout time.D
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-func names(pending []Pending) string {
-	var out []string
-	for _, p := range pending {
-		out = append(out, p.String())
+// reasons are what explain found out, kept from one look to the next.
+type reasons struct {
+	client *Client
+	asked  time.Time
+	found  map[string]string // by the object's String
+}
+
+// of is what is pending, each with its reason; without one as long as nobody was asked.
+func (r *reasons) of(ctx context.Context, pending []Pending) []Pending {
+	if time.Since(r.asked) >= explainEvery {
+		r.asked, r.found = time.Now(), map[string]string{}
+		for _, p := range pending {
+			r.found[p.String()] = r.client.explain(ctx, p)
+		}
 	}
-	return strings.Join(out, ", ")
+	out := slices.Clone(pending)
+	for i, p := range out {
+		out[i].Reason = r.found[p.String()]
+	}
+	return out
 }
 
 // pending looks at each object once.
