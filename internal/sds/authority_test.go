@@ -67,7 +67,8 @@ func (a *authority) sign(_ context.Context, csrPEM []byte, lifetime time.Duratio
 	}
 	a.serial++
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(a.serial), URIs: csr.URIs, NotBefore: time.Now(), NotAfter: time.Now().Add(lifetime),
+		SerialNumber: big.NewInt(a.serial), URIs: csr.URIs,
+		NotBefore: time.Now().Add(-2 * time.Minute), NotAfter: time.Now().Add(lifetime), // dated back as istiod does
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.root, csr.PublicKey, a.key)

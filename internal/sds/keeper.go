@@ -28,12 +28,13 @@ type Options struct {
 	Log      *slog.Logger
 }
 
-// Timing of renewals: at half of the lifetime, spread by a hundredth of it so that pods that started together part; after
-// a failure with growing pauses.
+// Timing of renewals: at half of the lifetime, spread by a hundredth of it so that pods that started together part, and
+// never at once after a success; after a failure with growing pauses.
 const (
 	defaultLifetime = 24 * time.Hour
 	graceRatio      = 0.5
 	graceJitter     = 0.01
+	renewMin        = time.Second
 
 	retryFirst = 200 * time.Millisecond
 	retryMax   = 30 * time.Second
@@ -44,9 +45,10 @@ type Keeper struct {
 	o        Options
 	failures prometheus.Counter
 
-	mu      sync.Mutex // guards the fields below
-	secret  *Secret    // nil until the first one
-	changed chan struct{}
+	mu       sync.Mutex // guards the fields below
+	secret   *Secret    // nil until the first one
+	received time.Time  // when the authority gave it; for a saved secret, the start of its validity
+	changed  chan struct{}
 }
 
 // NewKeeper starts from the secret in Options.Dir, if there is one that is valid still.
@@ -70,7 +72,7 @@ func NewKeeper(o Options) *Keeper {
 	case err != nil:
 		o.Log.Warn("saved certificate not used", "err", err)
 	case secret != nil && time.Now().Before(secret.Expires()):
-		k.secret = secret
+		k.secret, k.received = secret, secret.leaf.NotBefore
 	}
 	return k
 }
@@ -85,7 +87,7 @@ func (k *Keeper) Current() (*Secret, <-chan struct{}) {
 // Run gets a secret and renews it until ctx ends. A failure never takes the old secret away.
 func (k *Keeper) Run(ctx context.Context) {
 	pause := retryFirst
-	for {
+	for ctx.Err() == nil {
 		wait := k.untilRenewal()
 		if wait <= 0 {
 			err := k.renew(ctx)
@@ -111,15 +113,18 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// untilRenewal is how long the secret in use needs no renewal.
+// untilRenewal is how long the secret in use needs no renewal. The lifetime counts from receipt: an authority dates the start of
+// validity back for peers with late clocks, by more than a short lifetime is long.
 func (k *Keeper) untilRenewal() time.Duration {
-	secret, _ := k.Current()
+	k.mu.Lock()
+	secret, received := k.secret, k.received
+	k.mu.Unlock()
 	if secret == nil {
 		return 0
 	}
-	lifetime := secret.leaf.NotAfter.Sub(secret.leaf.NotBefore)
 	ratio := graceRatio + graceJitter*secret.jitter()
-	return time.Until(secret.leaf.NotAfter.Add(-time.Duration(float64(lifetime) * ratio)))
+	grace := time.Duration(float64(secret.Expires().Sub(received)) * ratio)
+	return max(time.Until(secret.Expires().Add(-grace)), time.Until(received.Add(renewMin)))
 }
 
 // jitter is between -1 and 1 and stays the same for one secret, so that asking twice gives one answer.
@@ -159,7 +164,7 @@ func (k *Keeper) set(secret *Secret) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	newRoots := k.secret != nil && !sameRoots(k.secret, secret)
-	k.secret = secret
+	k.secret, k.received = secret, time.Now()
 	close(k.changed)
 	k.changed = make(chan struct{})
 	k.o.Log.Info("certificate renewed", "identity", k.o.Identity, "expires", secret.Expires(), "new_roots", newRoots)

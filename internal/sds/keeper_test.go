@@ -66,6 +66,40 @@ func TestRenewsAtHalfOfTheLifetime(t *testing.T) {
 	})
 }
 
+func TestShortLivedCertificatesAreNotAskedForInALoop(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name     string
+		lifetime time.Duration
+		calls    int64 // at most, in a minute
+	}{
+		{"shorter than the authority's backdating", 30 * time.Second, 5},
+		{"as long as the backdating", 2 * time.Minute, 2},
+		{"shorter than the floor", time.Second, 61},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ca := newAuthority(t)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				calls := int64(0)
+				NewKeeper(Options{Identity: identity, Lifetime: c.lifetime, Sign: func(ctx context.Context, csr []byte, d time.Duration) ([]string, error) {
+					if calls++; calls > c.calls {
+						cancel()
+						return nil, ctx.Err()
+					}
+					return ca.sign(ctx, csr, d)
+				}}).Run(ctx)
+				if calls > c.calls {
+					t.Errorf("more than %d certificates in a minute", c.calls)
+				}
+			})
+		})
+	}
+}
+
 func TestKeepsTheOldCertificateWhileTheAuthorityFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
