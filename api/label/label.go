@@ -46,6 +46,8 @@ const (
 const (
 	// Templates on a pod: what to inject, `sidecar` or `gateway`; a comma-separated list.
 	Templates = "inject.istio.io/templates"
+	// ProxyImage on a pod: the whole reference of its proxy's image.
+	ProxyImage = "sidecar.istio.io/proxyImage"
 	// Status on an injected pod: JSON of what the injector added.
 	Status = "sidecar.istio.io/status"
 	// ClusterName on a remote Secret or its account: name of the cluster.

@@ -56,6 +56,9 @@ type Global struct {
 	ConfigCluster              *bool                `json:"configCluster,omitempty" unsupported:"a control plane outside of the cluster is not yet supported"`
 	MeshExpansion              Unsupported          `json:"meshExpansion,omitempty" unsupported:"opening istiod to other clusters through the ingress gateway comes later"`
 	ControlPlaneSecurity       *bool                `json:"controlPlaneSecurityEnabled,omitempty"` // always on
+	ResourceScope              string               `json:"resourceScope,omitempty"`
+	Platform                   string               `json:"platform,omitempty"`
+	Variant                    string               `json:"variant,omitempty"`
 }
 
 // MultiCluster names this cluster within the mesh.
@@ -164,6 +167,9 @@ type Pilot struct {
 	ServiceAccountAnnotations map[string]string                 `json:"serviceAccountAnnotations,omitempty"`
 	TraceSampling             *float64                          `json:"traceSampling,omitempty"`
 	ConfigMap                 *bool                             `json:"configMap,omitempty"`
+	Volumes                   []corev1.Volume                   `json:"volumes,omitempty"`
+	VolumeMounts              []corev1.VolumeMount              `json:"volumeMounts,omitempty"`
+	MaxConnectionAge          string                            `json:"keepaliveMaxServerConnectionAge,omitempty"`
 	CNI                       Unsupported                       `json:"cni,omitempty" unsupported:"the CNI plugin is not yet supported"`
 }
 

@@ -40,13 +40,13 @@ spec:
     pilot:
       k8s:
         env:
-        - {name: PILOT_TRACE_SAMPLING, value: "7"}
+        - {name: PILOT_CERT_PROVIDER, value: other}
         - {name: GOMEMLIMIT, value: 1GiB}
         - {name: REVISION, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 `)
 	want := maps.Clone(before)
 	maps.Copy(want, map[string]string{
-		"CLUSTER_ID": "mine", "EXTRA": "1", "PILOT_TRACE_SAMPLING": "7", "GOMEMLIMIT": "1GiB", "REVISION": "from elsewhere",
+		"CLUSTER_ID": "mine", "EXTRA": "1", "PILOT_CERT_PROVIDER": "other", "GOMEMLIMIT": "1GiB", "REVISION": "from elsewhere",
 	})
 	got := environment(t, objectsOf(t, render(t, plan))["Deployment/istiod"])
 	if diff := cmp.Diff(want, got); diff != "" {

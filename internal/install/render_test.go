@@ -182,6 +182,23 @@ func TestARevisionIsInEveryNameThatWouldCollide(t *testing.T) {
 	}
 }
 
+func TestAGatewaysHubAndTagAreItsImage(t *testing.T) {
+	t.Parallel()
+	cases := []struct{ name, doc, want string }{
+		{"neither", "spec: {components: {ingressGateways: [{name: istio-ingressgateway}]}}", ""},
+		{"a hub", "spec: {components: {ingressGateways: [{name: istio-ingressgateway, hub: mine}]}}", "mine/proxy:0.1.0"},
+		{"a tag", "spec: {hub: ours, components: {ingressGateways: [{name: istio-ingressgateway, tag: '2'}]}}", "ours/proxy:2"},
+		{"an annotation wins", "spec: {components: {ingressGateways: [{name: istio-ingressgateway, tag: '2', k8s: {podAnnotations: {sidecar.istio.io/proxyImage: a/b:c}}}]}}", "a/b:c"},
+	}
+	for _, c := range cases {
+		d := objectsOf(t, render(t, resolve(t, nil, c.doc)))["Deployment/istio-ingressgateway"]
+		got, _, _ := unstructured.NestedString(d.Object, "spec", "template", "metadata", "annotations", "sidecar.istio.io/proxyImage")
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestOverlaysChangeRenderedObjects(t *testing.T) {
 	t.Parallel()
 	plan := resolve(t, nil, `

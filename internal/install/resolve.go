@@ -45,14 +45,14 @@ func (p Plan) Tag() string { return p.Spec.Tag }
 // Resolve merges profile, files and --set, in this order, and checks the result. The error is for input that cannot be read at
 // all; what is wrong with its content is in the plan's Problems, all of it at once.
 func Resolve(in Input) (Plan, error) {
-	doc, profile, problems, err := mergedDocument(in)
+	merged, err := mergedDocument(in)
 	if err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Profile: profile}
+	plan, problems := Plan{Profile: merged.profile}, merged.problems
 	var typedDoc operator.IstioOperator
 	// A field of the wrong type is among the problems and keeps its zero value; everything else is read.
-	if err := convert(doc, &typedDoc); err != nil && len(problems) == 0 {
+	if err := convert(merged.doc, &typedDoc); err != nil && len(problems) == 0 {
 		return Plan{}, fmt.Errorf("could not unmarshal: %w", err)
 	}
 	plan.fill(typedDoc, in.Namespace)
@@ -62,47 +62,61 @@ func Resolve(in Input) (Plan, error) {
 	typedDoc.Spec = plan.Spec
 	problems = append(problems, sorted(typedDoc.Validate(plan.Values))...)
 	plan.Problems = problems
-	plan.Warnings = sorted(plan.Values.Global.MeshNetworkWarnings())
+	plan.Warnings = append(merged.warnings, sorted(plan.Values.Global.MeshNetworkWarnings())...)
 	return plan, nil
 }
 
-// mergedDocument lays files and --set over the profile that they name. Every source is checked by itself, so that a problem
-// names it; the whole is checked once more for what only shows in it.
-func mergedDocument(in Input) (doc map[string]any, profile string, problems []operator.Problem, err error) {
+// mergedInput is the profile with all that the user said over it.
+type mergedInput struct {
+	doc                map[string]any
+	profile            string
+	problems, warnings []operator.Problem
+}
+
+// check looks at one source by itself, so that what is said about it names it.
+func (m *mergedInput) check(source string, tree map[string]any) {
+	m.problems = append(m.problems, from(source, operator.Check(tree))...)
+	m.warnings = append(m.warnings, from(source, operator.NoEffect(tree))...)
+}
+
+// mergedDocument lays files and --set over the profile that they name. The whole is checked once more for what only shows in it.
+func mergedDocument(in Input) (mergedInput, error) {
+	var out mergedInput
 	user := map[string]any{}
 	for _, src := range in.Files {
 		tree, err := parse(src)
 		if err != nil {
-			return nil, "", nil, err
+			return out, err
 		}
-		problems = append(problems, from(src.Name, operator.Check(tree))...)
+		out.check(src.Name, tree)
 		user = merge(user, tree, "")
 	}
 	chosen := user
+	var err error
 	for _, assignment := range in.Set {
 		if strings.HasPrefix(assignment, "profile=") {
 			if chosen, err = setPath(chosen, assignment); err != nil {
-				return nil, "", nil, err
+				return out, err
 			}
 		}
 	}
-	profile = profileName(chosen)
-	if doc, err = profileDocument(in, profile); err != nil {
-		return nil, "", nil, err
+	out.profile = profileName(chosen)
+	if out.doc, err = profileDocument(in, out.profile); err != nil {
+		return out, err
 	}
-	doc = merge(doc, user, "")
+	out.doc = merge(out.doc, user, "")
 	for _, assignment := range in.Set {
 		if alone, err := setPath(map[string]any{}, assignment); err == nil {
-			problems = append(problems, from("--set "+assignment, operator.Check(alone))...)
+			out.check("--set "+assignment, alone)
 		}
-		if doc, err = setPath(doc, assignment); err != nil {
-			return nil, "", nil, err
+		if out.doc, err = setPath(out.doc, assignment); err != nil {
+			return out, err
 		}
 	}
-	if len(problems) == 0 {
-		problems = operator.Check(doc)
+	if len(out.problems) == 0 {
+		out.problems = operator.Check(out.doc)
 	}
-	return doc, profile, problems, nil
+	return out, nil
 }
 
 func from(source string, problems []operator.Problem) []operator.Problem {

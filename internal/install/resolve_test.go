@@ -160,6 +160,34 @@ func TestProblemsNameTheirSourceAndComeAllAtOnce(t *testing.T) {
 	}
 }
 
+func TestSettingsWithoutEffectAreWarnings(t *testing.T) {
+	t.Parallel()
+	plan := resolve(t, []string{"values.pilot.enabled=false", "values.global.proxy.privileged=false"}, `
+spec:
+  components: {base: {k8s: {resources: {limits: {cpu: 1}}, overlays: []}}}
+  values:
+    pilot: {traceSampling: 100, keepaliveMaxServerConnectionAge: 30m}
+    global: {resourceScope: all, platform: gke}
+    gateways: {istio-egressgateway: {enabled: true}}
+`)
+	var got []string
+	for _, w := range plan.Warnings {
+		got = append(got, w.String())
+	}
+	const text = ": accepted, but has no effect yet"
+	want := []string{
+		"test.yaml: spec.components.base.k8s.resources" + text + "; the component has no workload; it only takes overlays",
+		"test.yaml: spec.values.gateways.istio-egressgateway.enabled" + text + "; use enabled below spec.components.ingressGateways or egressGateways",
+		"test.yaml: spec.values.global.platform" + text,
+		"test.yaml: spec.values.pilot.keepaliveMaxServerConnectionAge" + text,
+		"test.yaml: spec.values.pilot.traceSampling" + text + "; tracing is not yet supported",
+		"--set values.pilot.enabled=false: spec.values.pilot.enabled" + text + "; use spec.components.pilot.enabled",
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(plan.Problems) > 0 {
+		t.Errorf("problems %v, -want +got\n%s", plan.Problems, diff)
+	}
+}
+
 func TestDocumentsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	cases := []struct{ name, text, set, want string }{

@@ -1,10 +1,13 @@
 package install
 
 import (
+	"fmt"
 	"maps"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/isthmus-mesh/isthmus/api/label"
 	"github.com/isthmus-mesh/isthmus/api/operator"
 )
 
@@ -33,7 +36,7 @@ func releases(p Plan) []release {
 	if c := p.Spec.Components.Base; operator.On(c.Enabled) {
 		out = append(out, release{
 			component: Base, chart: "base", name: "istio-base", namespace: or(c.Namespace, p.Namespace),
-			values: p.section("global", "base", "revision", "defaultRevision"), overlays: c.K8s.Overlays,
+			values: p.section("global", "base", "revision"), overlays: c.K8s.Overlays,
 		})
 	}
 	if c := p.Spec.Components.Pilot; operator.On(c.Enabled) {
@@ -117,6 +120,10 @@ func gatewayRelease(p Plan, component, defaults string, g operator.Gateway) rele
 	set(values, "env", env)
 	set(values, "envVarFrom", envFrom)
 	sharedSettings(values, k)
+	if g.Hub != "" || g.Tag != "" {
+		annotations, _ := values["podAnnotations"].(map[string]any)
+		values["podAnnotations"] = merge(map[string]any{label.ProxyImage: p.proxyImage(g)}, annotations, "")
+	}
 	set(values, "imagePullPolicy", or(k.ImagePullPolicy, p.Values.Global.ImagePullPolicy))
 	set(values, "priorityClassName", k.PriorityClassName)
 	set(values, "strategy", tree(k.Strategy))
@@ -142,6 +149,17 @@ func gatewayRelease(p Plan, component, defaults string, g operator.Gateway) rele
 		component: component, chart: "gateway", name: g.Name, namespace: or(g.Namespace, p.Namespace),
 		values: numbers(values).(map[string]any), overlays: append(overlays, k.Overlays...),
 	}
+}
+
+// proxyImage is the image of a gateway that has a hub or a tag of its own. The injector, which fills in the image, takes it from
+// an annotation.
+func (p Plan) proxyImage(g operator.Gateway) string {
+	global := p.Values.Global
+	image := or(global.Proxy.Image, "proxy")
+	if strings.Contains(image, "/") {
+		return image
+	}
+	return fmt.Sprintf("%s/%s:%s", or(g.Hub, global.Hub), image, or(g.Tag, fmt.Sprint(global.Tag)))
 }
 
 // gatewayDefaults puts values.gateways.NAME where the gateway chart has them.

@@ -35,7 +35,6 @@ istio: pilot
 
 {{/* Environment of istiod; an entry of the user's with the same name takes the place of one here. */}}
 {{- define "istiod.env" -}}
-{{- $v := mergeOverwrite (deepCopy .Values) (.Values.pilot | default dict) -}}
 - name: REVISION
   value: {{ include "istiod.rev" . | quote }}
 - name: PILOT_CERT_PROVIDER
@@ -51,8 +50,6 @@ istio: pilot
     fieldRef: {apiVersion: v1, fieldPath: spec.serviceAccountName}
 - name: CLUSTER_ID
   value: {{ .Values.global.multiCluster.clusterName | default "Kubernetes" | quote }}
-- name: PILOT_TRACE_SAMPLING
-  value: {{ $v.traceSampling | quote }}
 - name: GOMEMLIMIT
   valueFrom:
     resourceFieldRef: {resource: limits.memory, divisor: "1"}
