@@ -80,11 +80,15 @@ func Missing(hierarchies []Hierarchy) []string {
 	return missing
 }
 
-// Make makes the group, and those above it, in every hierarchy, ready to take processes or children.
+// machines is how many processes of the host a lab weighs as much as when CPUs are short. As one group it would count as one
+// process, and a compiler beside it would starve all its clusters.
+const machines = 8
+
+// Make makes the group, and those above it, in every hierarchy, ready to take processes or children. The topmost is a lab's.
 func Make(hierarchies []Hierarchy, group string) error {
 	for _, h := range hierarchies {
 		at := h.Path
-		for _, part := range strings.Split(group, "/") {
+		for i, part := range strings.Split(group, "/") {
 			if h.V2 {
 				if err := delegate(h, at); err != nil {
 					return err
@@ -97,7 +101,26 @@ func Make(hierarchies []Hierarchy, group string) error {
 			if err := fillCpuset(at, below); err != nil {
 				return err
 			}
+			if i == 0 {
+				if err := weigh(below); err != nil {
+					return err
+				}
+			}
 			at = below
+		}
+	}
+	return nil
+}
+
+// weigh gives a group the weight of several processes, in the units of either version.
+func weigh(group string) error {
+	for file, one := range map[string]int{"cpu.shares": 1024, "cpu.weight": 100} {
+		path := filepath.Join(group, file)
+		if _, err := os.Stat(path); err != nil {
+			continue // another hierarchy, or another version
+		}
+		if err := write(path, strconv.Itoa(machines*one)); err != nil {
+			return fmt.Errorf("set the weight of control group %s: %w", group, err)
 		}
 	}
 	return nil

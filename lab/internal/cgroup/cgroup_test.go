@@ -101,6 +101,24 @@ func TestGroupsOfVersion1GetTheirParentsCPUs(t *testing.T) {
 	}
 }
 
+func TestLabsWeighMoreThanAProcess(t *testing.T) {
+	t.Parallel()
+	v1 := tree(t, map[string]string{"lab/cpu.shares": "1024\n", "lab/c1n1/cpu.shares": "1024\n"})
+	v2 := tree(t, map[string]string{"cgroup.controllers": "", "lab/cgroup.controllers": "", "lab/cpu.weight": "100\n"})
+	v2.V2 = true
+	if err := Make([]Hierarchy{v1, v2}, "lab/c1n1"); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(v1.Path, "lab/cpu.shares"): "8192", filepath.Join(v2.Path, "lab/cpu.weight"): "800",
+		filepath.Join(v1.Path, "lab/c1n1/cpu.shares"): "1024\n",
+	} {
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("%s is %q, %v; want %q", path, got, err, want)
+		}
+	}
+}
+
 func TestMemoryCountsNoCache(t *testing.T) {
 	t.Parallel()
 	v1 := "cache 900\nrss 1\ntotal_cache 5000\ntotal_rss 100\ntotal_mapped_file 20\n"
