@@ -237,6 +237,33 @@ func fieldPaths(t reflect.Type, path, name string) []string {
 	return found
 }
 
+// WantsString reports whether the field at a path, of keys (string) and indexes (int), is a string.
+func WantsString(steps []any) bool {
+	t := reflect.TypeFor[IstioOperator]()
+	for _, step := range steps {
+		if t == reflect.TypeFor[RawValues]() {
+			t = reflect.TypeFor[Values]()
+		}
+		switch t.Kind() {
+		case reflect.Struct:
+			key, _ := step.(string)
+			field, ok := jsonFields(t)[key]
+			if !ok {
+				return false
+			}
+			t = field.Type
+		case reflect.Map, reflect.Slice:
+			t = t.Elem()
+		default:
+			return false
+		}
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+	}
+	return t.Kind() == reflect.String
+}
+
 func join(path, key string) string {
 	if path == "" {
 		return key

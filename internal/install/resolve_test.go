@@ -142,6 +142,19 @@ func TestSetReadsPathsAndTypes(t *testing.T) {
 	}
 }
 
+func TestSetMakesStringsWhereTheFieldIsOne(t *testing.T) {
+	t.Parallel()
+	plan := resolve(t, []string{
+		"revision=1", "tag=1.10", "values.global.network=7", "components.pilot.k8s.nodeSelector.a=true", "components.pilot.k8s.replicaCount=2",
+		"components.pilot.k8s.env[0].name=A", "components.pilot.k8s.env[0].value=5",
+	})
+	k := plan.Spec.Components.Pilot.K8s
+	if plan.Revision != "1" || plan.Tag() != "1.10" || plan.Network != "7" || k.NodeSelector["a"] != "true" || *k.ReplicaCount != 2 ||
+		k.Env[0].Value != "5" || len(plan.Problems) > 0 {
+		t.Errorf("%+v, problems %v", k, plan.Problems)
+	}
+}
+
 func TestProblemsNameTheirSourceAndComeAllAtOnce(t *testing.T) {
 	t.Parallel()
 	plan := resolve(t, []string{"values.globl.network=a"}, "spec: {tag: 1.8, profil: demo, revision: A}")

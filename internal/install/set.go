@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/isthmus-mesh/isthmus/api/operator"
 )
 
 // setPath lays one `--set path=value` over a document. The path is relative to spec; `\.` is a dot within a key, `[0]` an item
-// of a list. Values are typed: true, false, whole numbers, numbers, else strings.
+// of a list. Values are typed: true, false, whole numbers, numbers, else strings; where the field is a string they are one.
 func setPath(doc map[string]any, assignment string) (map[string]any, error) {
 	path, value, ok := strings.Cut(assignment, "=")
 	if !ok || path == "" {
@@ -18,7 +20,11 @@ func setPath(doc map[string]any, assignment string) (map[string]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--set %s: %w", assignment, err)
 	}
-	out, err := setStep(doc, steps, typed(value))
+	read := typed(value)
+	if read != nil && operator.WantsString(steps) {
+		read = strings.Trim(value, `"`) // a revision 1, a tag 1.10
+	}
+	out, err := setStep(doc, steps, read)
 	if err != nil {
 		return nil, fmt.Errorf("--set %s: %w", assignment, err)
 	}
