@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -59,6 +60,7 @@ func runInstall(ctx context.Context, g *globals, f *installFlags) error {
 	if err != nil {
 		return err
 	}
+	warn(ctx, g.Err, client, plan, parts)
 	question := fmt.Sprintf("This will install the Istio %s profile %q into the cluster. Proceed? (y/N) ", plan.Tag(), plan.Profile)
 	if !f.yes && !f.dryRun && !confirm(ctx, g.Streams, question) {
 		_, _ = fmt.Fprintln(g.Out, "Cancelled.")
@@ -69,6 +71,18 @@ func runInstall(ctx context.Context, g *globals, f *installFlags) error {
 		return fmt.Errorf("failed to install manifests: %w", err)
 	}
 	return nil
+}
+
+// warn prints what of the cluster does not go well with the plan. It stops nothing, not even when the cluster does not tell.
+func warn(ctx context.Context, out io.Writer, client *kube.Client, plan install.Plan, parts []install.Part) {
+	around, err := client.Surroundings(ctx, plan.Namespace)
+	lines := install.Warnings(plan, parts, around)
+	if err != nil {
+		lines = append(lines, err.Error())
+	}
+	for _, line := range lines {
+		_, _ = fmt.Fprintln(out, "Warning:", line)
+	}
 }
 
 // connect opens the cluster that the global flags name, and makes sure that it answers.
@@ -98,12 +112,14 @@ func (r *installation) everything(ctx context.Context, parts []install.Part) err
 		return err
 	}
 	for _, wave := range install.Waves(parts) {
-		r.say("- Processing resources for %s.", wave.Title)
+		r.say("- Processing resources for %s.", wave.Title())
 		if err := r.wave(ctx, wave); err != nil {
-			r.say("✘ %s encountered an error: %v", wave.Title, err)
+			r.say("✘ %s encountered an error: %v", wave.Title(), err)
 			return err
 		}
-		r.say("✔ %s installed", wave.Title)
+		for _, title := range wave.Titles {
+			r.say("✔ %s installed", title)
+		}
 	}
 	if err := r.prune(ctx, parts); err != nil {
 		return err
@@ -151,7 +167,7 @@ func (r *installation) wave(ctx context.Context, wave install.Wave) error {
 			continue
 		}
 		err := r.client.Wait(ctx, objects, r.timeout, func(pending []kube.Pending, elapsed time.Duration) {
-			r.waiting("- Processing resources for "+wave.Title+". Waiting for "+listed(pending), elapsed)
+			r.waiting("- Processing resources for "+wave.Title()+". Waiting for "+listed(pending), elapsed)
 		})
 		if err != nil {
 			return err

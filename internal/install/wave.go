@@ -2,6 +2,7 @@ package install
 
 import (
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -10,26 +11,34 @@ import (
 
 // Wave is what is applied together; it has to work before the next one starts.
 type Wave struct {
-	Title   string // for people
+	Titles  []string // of its components, for people
 	Objects []*unstructured.Unstructured
 }
 
-// waves are the components in the order of installation.
-var waves = []struct{ component, title string }{
-	{Base, "Istio core"},
-	{Pilot, "Istiod"},
-	{IngressGateways, "Ingress gateways"},
-	{EgressGateways, "Egress gateways"},
+// Title names the wave as a whole.
+func (w Wave) Title() string { return strings.Join(w.Titles, ", ") }
+
+// waves are the components in the order of installation. Gateways need istiod, which injects them, and not each other.
+var waves = [][]struct{ component, title string }{
+	{{Base, "Istio core"}},
+	{{Pilot, "Istiod"}},
+	{{IngressGateways, "Ingress gateways"}, {EgressGateways, "Egress gateways"}},
 }
 
-// Waves groups the parts by component.
+// Waves groups the parts.
 func Waves(parts []Part) []Wave {
 	var out []Wave
-	for _, w := range waves {
-		wave := Wave{Title: w.title}
-		for _, part := range parts {
-			if part.Component == w.component {
-				wave.Objects = append(wave.Objects, part.Objects...)
+	for _, components := range waves {
+		var wave Wave
+		for _, c := range components {
+			before := len(wave.Objects)
+			for _, part := range parts {
+				if part.Component == c.component {
+					wave.Objects = append(wave.Objects, part.Objects...)
+				}
+			}
+			if len(wave.Objects) > before {
+				wave.Titles = append(wave.Titles, c.title)
 			}
 		}
 		if len(wave.Objects) > 0 {
