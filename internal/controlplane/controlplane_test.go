@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -85,6 +86,24 @@ func TestMeshSettingsKeepWhatIsInstalled(t *testing.T) {
 	<-changes
 	if got := m.current(); got.TrustDomain != "example.org" || got.Network != "network1" || got.ID != "mesh1" {
 		t.Errorf("mesh = %+v", got)
+	}
+}
+
+func TestABadEditOfTheMeshKeepsWhatWasGood(t *testing.T) {
+	t.Parallel()
+	m := newMeshSettings(registry.Own{Cluster: "c1"}, quiet)
+	set := func(mesh, networks string) *model.Mesh {
+		m.setConfig(&corev1.ConfigMap{Data: map[string]string{"mesh": mesh, "meshNetworks": networks}})
+		return m.current()
+	}
+	set("connectTimeout: 3s\naccessLogFile: /dev/stdout", "networks: {network1: {endpoints: [{fromRegistry: c1}]}}")
+	got := set("connectTimeout: 3s\naccessLogFile: [", "networks: [")
+	if got.AccessLogFile != "/dev/stdout" || got.ConnectTimeout != 3*time.Second || len(got.Networks) != 1 || len(m.trouble()) != 2 {
+		t.Errorf("mesh = %+v, problems %v", got, m.trouble())
+	}
+	got = set("connectTimeout: soon\naccessLogFile: /other", "networks: {network2: {}}")
+	if got.AccessLogFile != "/other" || got.ConnectTimeout != 3*time.Second || got.Networks[0].Network != "network2" || len(m.trouble()) != 1 {
+		t.Errorf("mesh = %+v, problems %v", got, m.trouble())
 	}
 }
 

@@ -12,26 +12,27 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/isthmus-mesh/isthmus/internal/meshconfig"
 	"github.com/isthmus-mesh/isthmus/internal/model"
 	"github.com/isthmus-mesh/isthmus/internal/registry"
 )
 
-// meshSettings holds the mesh's settings as the ConfigMap istio and the installation have them. A content that cannot be
-// read changes nothing.
+// meshSettings holds the mesh's settings as the ConfigMap istio and the installation have them. A document or a field that
+// cannot be used changes nothing: what was good before stays in force.
 type meshSettings struct {
 	log *slog.Logger
 
 	mu       sync.Mutex // guards the fields below
 	own      registry.Own
 	mesh     *model.Mesh
-	networks string // meshNetworks as they were read last
-	config   string // mesh as it was read last
+	config   *meshconfig.Config // nil until the first one has been read
+	networks []model.NetworkSetting
 	problems []model.Problem
 }
 
 func newMeshSettings(own registry.Own, log *slog.Logger) *meshSettings {
 	m := &meshSettings{own: own, log: log}
-	m.mesh, _ = registry.MeshFrom(nil, nil, own)
+	m.read()
 	return m
 }
 
@@ -52,7 +53,9 @@ func (m *meshSettings) trouble() []model.Problem {
 func (m *meshSettings) setConfig(cm *corev1.ConfigMap) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.config, m.networks = cm.Data["mesh"], cm.Data["meshNetworks"]
+	config, problems := meshconfig.Read([]byte(cm.Data["mesh"]), m.config)
+	networks, more := registry.NetworksFrom([]byte(cm.Data["meshNetworks"]), m.networks)
+	m.config, m.networks, m.problems = config, networks, append(problems, more...)
 	m.read()
 	for _, p := range m.problems {
 		m.log.Warn("mesh configuration", "object", p.Object.String(), "problem", p.Text)
@@ -69,7 +72,11 @@ func (m *meshSettings) setInstalled(network model.Network, meshID string) {
 
 // read makes the settings anew. m.mu is held.
 func (m *meshSettings) read() {
-	m.mesh, m.problems = registry.MeshFrom([]byte(m.config), []byte(m.networks), m.own)
+	config := m.config
+	if config == nil {
+		config, _ = meshconfig.Read(nil, nil)
+	}
+	m.mesh = registry.MeshOf(config, m.networks, m.own)
 }
 
 // configMapName is the name of an object of this revision of the control plane.

@@ -61,13 +61,49 @@ func TestBadPartsOfMeshConfigLeaveTheRestAlone(t *testing.T) {
 		t.Errorf("mesh = %+v", m)
 	}
 	all := strings.Join(texts(problems), "\n")
-	for _, want := range []string{"connectTimeout is left out", `noSuchKey: unknown field "noSuchKey"`, `unknown field "nor"`} {
+	for _, want := range []string{"connectTimeout cannot be read", `noSuchKey: unknown field "noSuchKey"`, `unknown field "nor"`} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no problem says %q in:\n%s", want, all)
 		}
 	}
 	if m, problems = registry.MeshFrom([]byte("{"), nil, registry.Own{}); m == nil || len(problems) != 1 {
 		t.Errorf("broken YAML gives %v with %v, want defaults with one problem", m, problems)
+	}
+}
+
+func TestANetworkWithSomethingWrongInItStaysAsItWas(t *testing.T) {
+	t.Parallel()
+	good := `
+networks:
+  a: {endpoints: [{fromRegistry: c1}], gateways: [{address: 192.0.2.1, port: 15443}]}
+  b: {endpoints: [{fromRegistry: c2}]}
+`
+	last, problems := registry.NetworksFrom([]byte(good), nil)
+	if len(last) != 2 || len(problems) != 0 {
+		t.Fatalf("networks %v, problems %v", last, problems)
+	}
+	cases := []struct {
+		name, text string
+		want       []model.NetworkSetting
+		problems   int
+	}{
+		{"no YAML", "networks: [", last, 1},
+		{"networks under another name", "network: {a: {}}", last, 1},
+		{"port mistyped", "networks: {a: {gateways: [{address: 192.0.2.1, port: 1544x}]}}", last[:1], 1},
+		{"port out of range", "networks: {a: {gateways: [{address: 192.0.2.1, port: 0}]}}", last[:1], 1},
+		{"gateways beside the network", "networks: {a: null, gateways: [{address: 192.0.2.2, port: 1}], b: {}}", []model.NetworkSetting{last[0], {Network: "b"}}, 1},
+		{"a new network that is bad in part", "networks: {d: {endpoints: [{fromCidr: x}, {fromRegistry: c4}]}}", []model.NetworkSetting{{Network: "d", Registries: []model.Cluster{"c4"}}}, 1},
+		{"taken out", "networks: {}", nil, 0},
+		{"empty", "", nil, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got, problems := registry.NetworksFrom([]byte(c.text), last)
+			if diff := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" || len(problems) != c.problems {
+				t.Errorf("problems %v, networks (-want +got):\n%s", texts(problems), diff)
+			}
+		})
 	}
 }
 
