@@ -2,14 +2,15 @@ package inject
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
 
-	"google.golang.org/protobuf/encoding/protojson"
-	meshconfig "istio.io/api/mesh/v1alpha1"
+	meshv1 "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/isthmus-mesh/isthmus/internal/meshconfig"
 )
 
 // chartValues is the part of the istiod chart's values that injection reads. The chart writes them, whole, under the
@@ -83,18 +84,32 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// ErrUnreadable is wrapped when the values are no document at all, so that nothing of them counts.
+var ErrUnreadable = errors.New("injector values cannot be read")
+
 // InputsFromConfig reads the values that the chart was installed with (JSON or YAML; key "values" of the ConfigMap
-// istio-sidecar-injector) and the MeshConfig (YAML; key "mesh" of the ConfigMap istio). Keys that injection does not
-// know are other readers' business; values that it knows and cannot use are an error.
+// istio-sidecar-injector) and the MeshConfig (YAML; key "mesh" of the ConfigMap istio). Fields of the MeshConfig that cannot be
+// read are at their defaults: whoever watches it reports them.
 func InputsFromConfig(valuesJSON, meshYAML []byte) (Inputs, error) {
+	mesh, _ := meshconfig.Read(meshYAML, nil)
+	return InputsFrom(valuesJSON, mesh.Message)
+}
+
+// InputsFrom reads the values for a MeshConfig. Keys that injection does not know are other readers' business; values that it
+// knows and cannot use are an error, and unless that is ErrUnreadable the inputs hold all the others.
+func InputsFrom(valuesJSON []byte, mesh *meshv1.MeshConfig) (Inputs, error) {
 	var v chartValues
 	if err := yaml.Unmarshal(valuesJSON, &v); err != nil {
-		return Inputs{}, fmt.Errorf("read injector values: %w", err)
+		if wrongType := (*json.UnmarshalTypeError)(nil); !errors.As(err, &wrongType) || wrongType.Field == "" {
+			return Inputs{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
+		}
+		return v.inputs(mesh), fmt.Errorf("read injector values: %w", err)
 	}
-	mesh, err := parseMesh(meshYAML)
-	if err != nil {
-		return Inputs{}, err
-	}
+	in := v.inputs(mesh)
+	return in, in.check()
+}
+
+func (v chartValues) inputs(mesh *meshv1.MeshConfig) Inputs {
 	g, p := v.Global, v.Global.Proxy
 	in := Inputs{
 		ClusterID: string(g.MultiCluster.ClusterName), Network: string(g.Network), MeshID: string(g.MeshID),
@@ -122,7 +137,7 @@ func InputsFromConfig(valuesJSON, meshYAML []byte) (Inputs, error) {
 	if in.MeshID == "" {
 		in.MeshID = mesh.GetDefaultConfig().GetMeshId()
 	}
-	return in, in.check()
+	return in
 }
 
 func (p proxyValues) capture() Capture {
@@ -141,21 +156,6 @@ func (in Inputs) check() error {
 		return fmt.Errorf("mesh-wide injection settings: %s", Describe(problems))
 	}
 	return nil
-}
-
-func parseMesh(meshYAML []byte) (*meshconfig.MeshConfig, error) {
-	mesh := &meshconfig.MeshConfig{}
-	if strings.TrimSpace(string(meshYAML)) == "" {
-		return mesh, nil
-	}
-	asJSON, err := yaml.YAMLToJSON(meshYAML)
-	if err != nil {
-		return nil, fmt.Errorf("read mesh config: %w", err)
-	}
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(asJSON, mesh); err != nil {
-		return nil, fmt.Errorf("read mesh config: %w", err)
-	}
-	return mesh, nil
 }
 
 func isFalse(b *bool) bool { return b != nil && !*b }

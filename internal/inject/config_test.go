@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -109,8 +110,7 @@ func TestConfigThatCannotBeUsedIsAnError(t *testing.T) {
 	t.Parallel()
 	cases := []struct{ name, values, mesh, want string }{
 		{"values are no object", "[]", "", "injector values"},
-		{"mesh is no YAML", "{}", "a: [", "mesh config"},
-		{"field of the wrong type", "{}", "trustDomain: {}", "mesh config"},
+		{"value of the wrong type", `{"global":{"network":[]}}`, "", "injector values"},
 		{"bad mesh-wide CIDR", `{"global":{"proxy":{"includeIPRanges":"10.0.0.1"}}}`, "", "10.0.0.1"},
 		{"TPROXY for everybody", "{}", "defaultConfig: {interceptionMode: TPROXY}", "TPROXY"},
 		{"network that no label can hold", `{"global":{"network":"net/1"}}`, "", "net/1"},
@@ -123,6 +123,28 @@ func TestConfigThatCannotBeUsedIsAnError(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestBadFieldsOfTheMeshCostOnlyThemselves(t *testing.T) {
+	t.Parallel()
+	in, err := InputsFromConfig([]byte("{}"), []byte("connectTimeout: soon\ntrustDomain: td1\ndefaultConfig: {meshId: m1}"))
+	if err != nil || in.TrustDomain != "td1" || in.MeshID != "m1" {
+		t.Errorf("inputs %+v, error %v", in, err)
+	}
+	if _, err := InputsFromConfig([]byte("{}"), []byte("a: [")); err != nil {
+		t.Errorf("a mesh that is no YAML: %v", err)
+	}
+}
+
+func TestBadValuesCostOnlyThemselves(t *testing.T) {
+	t.Parallel()
+	in, err := InputsFromConfig([]byte(`{"global":{"network":"network1","proxy":{"statusPort":"x"},"meshID":"m1"}}`), nil)
+	if err == nil || errors.Is(err, ErrUnreadable) || in.Network != "network1" || in.MeshID != "m1" {
+		t.Errorf("inputs %+v, error %v", in, err)
+	}
+	if _, err := InputsFromConfig([]byte("{"), nil); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("error %v, want one that says that nothing counts", err)
 	}
 }
 

@@ -2,8 +2,10 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,14 +16,20 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/isthmus-mesh/isthmus/internal/inject"
+	"github.com/isthmus-mesh/isthmus/internal/meshconfig"
 )
 
 // Config is the injector's configuration as it was last good. The zero value has none yet. Any goroutine may use it.
 type Config struct {
-	current atomic.Pointer[inject.Inputs] // nil until the first good one
+	current atomic.Pointer[inject.Inputs] // nil until the first one that can be read
+
+	mu   sync.Mutex         // guards the fields below
+	mesh *meshconfig.Config // as it was read last; nil before
+	good bool               // whether current is
 }
 
-// Inputs is the last good configuration; false before there was one.
+// Inputs is the last good configuration. Before there was one it is what could be read, with which pods may be refused for a
+// reason that they are told; false when that was nothing.
 func (c *Config) Inputs() (inject.Inputs, bool) {
 	in := c.current.Load()
 	if in == nil {
@@ -32,12 +40,16 @@ func (c *Config) Inputs() (inject.Inputs, bool) {
 
 // Set reads a new configuration. When it is not good it says why and the last good one stays.
 func (c *Config) Set(valuesJSON, meshYAML []byte) error {
-	in, err := inject.InputsFromConfig(valuesJSON, meshYAML)
-	if err != nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mesh, _ = meshconfig.Read(meshYAML, c.mesh) // the control plane reports what is wrong with it
+	in, err := inject.InputsFrom(valuesJSON, c.mesh.Message)
+	if errors.Is(err, inject.ErrUnreadable) || err != nil && c.good {
 		return err
 	}
 	c.current.Store(&in)
-	return nil
+	c.good = err == nil
+	return err
 }
 
 // ConfigWatch names the two ConfigMaps of one revision of the control plane.
@@ -79,7 +91,7 @@ func WatchConfig(ctx context.Context, w ConfigWatch) error {
 		}
 		err := w.Config.Set([]byte(*valuesText), []byte(*meshText))
 		if err != nil {
-			w.Log.Error("injector configuration not taken, the last good one stays", "namespace", w.Namespace, "error", err)
+			w.Log.Error("injector configuration is not good, what was good before stays", "namespace", w.Namespace, "error", err)
 		}
 		if w.OnChange != nil {
 			w.OnChange(err)

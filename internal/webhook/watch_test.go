@@ -61,8 +61,13 @@ func TestWatchConfigKeepsTheLastGoodOne(t *testing.T) {
 		}
 		must(t)(maps.Update(ctx, configMap("istio-canary", "mesh", "trustDomain: ["), metav1.UpdateOptions{}))
 		settle()
+		if in, _ := config.Inputs(); in.TrustDomain != "td1" {
+			t.Fatalf("after a mesh that is no YAML: inputs %+v", in)
+		}
+		must(t)(maps.Update(ctx, configMap("istio-canary", "mesh", "trustDomain: td3\ndefaultConfig: {interceptionMode: TPROXY}"), metav1.UpdateOptions{}))
+		settle()
 		if in, _ := config.Inputs(); in.TrustDomain != "td1" || last == nil {
-			t.Fatalf("after a bad one: inputs %+v, error %v", in, last)
+			t.Fatalf("after one with which every pod is refused: inputs %+v, error %v", in, last)
 		}
 		if err := maps.Delete(ctx, "istio-canary", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
@@ -74,6 +79,26 @@ func TestWatchConfigKeepsTheLastGoodOne(t *testing.T) {
 			t.Fatalf("after a good one: inputs %+v, error %v", in, last)
 		}
 	})
+}
+
+func TestTheFirstConfigurationCountsAsFarAsItCanBeRead(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name, values, mesh string
+		usable             bool
+	}{
+		{"a mesh field that is mistyped", `{"global":{"network":"one"}}`, "connectTimeout: soon", true},
+		{"a mesh with which every pod is refused", `{"global":{"network":"one"}}`, "defaultConfig: {interceptionMode: TPROXY}", true},
+		{"a value of the wrong type", `{"global":{"network":"one","hub":1}}`, "", true},
+		{"values that are no YAML", "{", "", false},
+	}
+	for _, c := range cases {
+		config := &Config{}
+		_ = config.Set([]byte(c.values), []byte(c.mesh))
+		if in, usable := config.Inputs(); usable != c.usable || usable && in.Network != "one" {
+			t.Errorf("%s: usable %t, network %q", c.name, usable, in.Network)
+		}
+	}
 }
 
 func must(t *testing.T) func(*corev1.ConfigMap, error) {
