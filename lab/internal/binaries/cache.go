@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -244,16 +245,14 @@ func (c Cache) remember(durations map[string]time.Duration) error {
 	return nil
 }
 
-// Program is the path of a program in the folder that Build returned, or an error that lists the programs there are.
-func Path(bin, name string) (string, error) {
+// CheckProgram returns an error that lists the programs there are unless one of them has the name.
+func CheckProgram(name string) error {
 	var names []string
 	for _, r := range Recipes() {
 		names = append(names, r.names()...)
 	}
-	for _, n := range names {
-		if n == name {
-			return filepath.Join(bin, name), nil
-		}
+	if !slices.Contains(names, name) {
+		return fmt.Errorf("no program %q; there are %s", name, strings.Join(names, ", "))
 	}
-	return "", fmt.Errorf("no program %q; there are %s", name, strings.Join(names, ", "))
+	return nil
 }

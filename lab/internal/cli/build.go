@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -21,22 +22,18 @@ This needs no root.`,
 		Example: example("build", "build --print-path kubectl"),
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := host.Check(program()); err != nil {
+			if err := binaries.CheckProgram(printPath); printPath != "" && err != nil {
 				return err
 			}
-			bin, _, err := build(c.Context(), newPrinter(c.ErrOrStderr()))
+			machine := host.This()
+			if err := machine.Check(program()); err != nil {
+				return err
+			}
+			bin, _, err := build(c.Context(), machine, newPrinter(c.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
-			if printPath == "" {
-				_, err = fmt.Fprintln(c.OutOrStdout(), bin)
-				return err
-			}
-			path, err := binaries.Path(bin, printPath)
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), path)
+			_, err = fmt.Fprintln(c.OutOrStdout(), filepath.Join(bin, printPath))
 			return err
 		},
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,16 +71,23 @@ func TestWrongInputIsRefusedBeforeAnythingIsDone(t *testing.T) {
 		{[]string{"up", "--clusters", "0"}, "1 to 9"},
 		{[]string{"up", "--networks", "3"}, "use 1 to 2"},
 		{[]string{"up", "--range", "10.0.0.0/8"}, "/16"},
+		{[]string{"up", "--range", "10.90.0.1/16"}, "/16"},
+		{[]string{"up", "--range", "many"}, "/16"},
+		{[]string{"up", "--timeout", "0s"}, "--timeout"},
+		{[]string{"build", "--print-path", "docker"}, "kube-apiserver"},
 		{[]string{"down", "--name", "a", "--all"}, "none of the others"},
 		{[]string{"status", "-o", "yaml"}, "json"},
 		{[]string{"logs", "dockerd"}, "kube-apiserver"},
 		{[]string{"load-image"}, "at least 1"},
 	}
+	// Should a check be missing, nothing is built and no lab is touched.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
 	for _, c := range cases {
 		root := newRoot()
 		root.SetArgs(c.args)
 		root.SetErr(&bytes.Buffer{})
-		if err := root.Execute(); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := root.ExecuteContext(ctx); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: got %v, want an error with %q", c.args, err, c.want)
 		}
 	}

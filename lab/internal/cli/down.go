@@ -23,7 +23,7 @@ the cache. A lab that is not there is no error.`,
 		Example: example("down", "down --name two", "down --all"),
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := host.CheckRoot(program() + " down"); err != nil {
+			if err := host.This().CheckRoot(asRoot()); err != nil {
 				return err
 			}
 			say := newPrinter(c.ErrOrStderr())

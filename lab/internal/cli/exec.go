@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/isthmus-mesh/isthmus/lab/internal/host"
@@ -20,7 +18,7 @@ For a command in a pod, use kubectl exec.`,
 		Example: example("exec -- ctr -n k8s.io images ls", "exec --cluster cluster2 -- nft list ruleset", "exec --node 2 -- ip route"),
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := host.CheckRoot(program() + " exec -- " + strings.Join(args, " ")); err != nil {
+			if err := host.This().CheckRoot(asRoot()); err != nil {
 				return err
 			}
 			if _, err := load(name); err != nil {

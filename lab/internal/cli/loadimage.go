@@ -24,7 +24,7 @@ images with the pull policy IfNotPresent or Never.`,
 		Example: example("load-image istiod.tar proxy.tar", "load-image --cluster cluster2 app.tar"),
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := host.CheckRoot(program() + " load-image " + strings.Join(args, " ")); err != nil {
+			if err := host.This().CheckRoot(asRoot()); err != nil {
 				return err
 			}
 			if _, err := load(name); err != nil {

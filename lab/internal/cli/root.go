@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -50,6 +51,39 @@ func program() string {
 		return name
 	}
 	return "isthmus lab"
+}
+
+// asRoot is this process' command for a user who may become root.
+func asRoot() string {
+	self, err := executable()
+	if err != nil {
+		self = "isthmus-lab"
+	}
+	return sudo(self, os.Args[1:], os.Environ())
+}
+
+// sudo has a PATH of its own, on which neither this program nor Go need be, and drops what environment labs are set up by.
+func sudo(self string, args, environ []string) string {
+	words := []string{"sudo", "env", `"PATH=$PATH"`}
+	for _, variable := range environ {
+		if strings.HasPrefix(variable, "ISTHMUS_CACHE=") || strings.HasPrefix(variable, "ISTHMUS_LAB_DIR=") {
+			words = append(words, quote(variable))
+		}
+	}
+	for _, word := range append([]string{self}, args...) {
+		words = append(words, quote(word))
+	}
+	return strings.Join(words, " ")
+}
+
+var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
+// quote writes a word as a shell takes it.
+func quote(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 func newRoot() *cobra.Command {

@@ -46,7 +46,7 @@ and API servers.`,
 			if state, err := lab.DefaultStore().Load(flags.request.Name); err == nil {
 				flags.request = adopt(flags.request, state.Plan, c.Flags().Changed)
 			}
-			return runUp(c.Context(), flags, newPrinter(c.ErrOrStderr()))
+			return runUp(c.Context(), flags, host.This(), newPrinter(c.ErrOrStderr()))
 		},
 	}
 	addName(command, &flags.request.Name)
@@ -73,32 +73,61 @@ func adopt(request plan.Request, there plan.Lab, changed func(flag string) bool)
 	return request
 }
 
-func runUp(ctx context.Context, flags upFlags, say *progress.Printer) error {
-	if err := flags.request.Check(); err != nil {
+// check returns the address range that was asked for, zero when none was, or an error that names what is wrong with the flags.
+func (f upFlags) check() (netip.Prefix, error) {
+	if err := f.request.Check(); err != nil {
+		return netip.Prefix{}, err
+	}
+	if f.timeout <= 0 {
+		return netip.Prefix{}, fmt.Errorf("--timeout %s: clusters need some time, such as 3m", f.timeout)
+	}
+	if f.within == "" {
+		return netip.Prefix{}, nil
+	}
+	within, err := netip.ParsePrefix(f.within)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("--range: %w; use a /16, such as 10.90.0.0/16", err)
+	}
+	return within, plan.CheckRange(within)
+}
+
+// checkMachine returns an error if the machine cannot carry the lab. It comes before the build, which takes minutes.
+func checkMachine(machine host.Machine, store lab.Store, name string, within netip.Prefix) error {
+	if err := machine.CheckRoot(asRoot()); err != nil {
 		return err
 	}
-	var within netip.Prefix
-	if flags.within != "" {
-		var err error
-		if within, err = netip.ParsePrefix(flags.within); err != nil {
-			return fmt.Errorf("--range: %w; use a /16, such as 10.90.0.0/16", err)
-		}
-	}
-	if err := host.CheckRoot(program() + " up"); err != nil {
+	if err := machine.Check(program()); err != nil {
 		return err
 	}
-	if err := host.Check(program()); err != nil {
+	// A lab that is there has its disk space and its addresses.
+	if state, err := store.Load(name); err == nil && state.Complete {
+		return nil
+	}
+	if err := machine.CheckSpace(store.Dir, host.LabSpace, "set ISTHMUS_LAB_DIR to a folder on another disk"); err != nil {
+		return err
+	}
+	routes, err := machine.Routes()
+	if err != nil {
+		return err
+	}
+	_, err = lab.ChooseRange(within, name, routes)
+	return err
+}
+
+func runUp(ctx context.Context, flags upFlags, machine host.Machine, say *progress.Printer) error {
+	within, err := flags.check()
+	if err != nil {
 		return err
 	}
 	store := lab.DefaultStore()
-	if err := host.CheckSpace(store.Dir, host.LabSpace, "set ISTHMUS_LAB_DIR to a folder on another disk"); err != nil {
+	if err := checkMachine(machine, store, flags.request.Name, within); err != nil {
 		return err
 	}
 	self, err := executable()
 	if err != nil {
 		return err
 	}
-	bin, images, err := build(ctx, say)
+	bin, images, err := build(ctx, machine, say)
 	if err != nil {
 		return err
 	}
@@ -132,13 +161,13 @@ func executable() (string, error) {
 }
 
 // build makes programs and images unless they are in the cache.
-func build(ctx context.Context, say *progress.Printer) (bin string, images []string, err error) {
+func build(ctx context.Context, machine host.Machine, say *progress.Printer) (bin string, images []string, err error) {
 	cache, err := binaries.DefaultCache()
 	if err != nil {
 		return "", nil, err
 	}
 	bin, err = cache.Build(ctx, func() error {
-		return host.CheckSpace(cache.Dir, host.BuildSpace, "set ISTHMUS_CACHE to a folder on another disk")
+		return machine.CheckSpace(cache.Dir, host.BuildSpace, "set ISTHMUS_CACHE to a folder on another disk")
 	}, say)
 	if err != nil {
 		return "", nil, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,18 +17,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/isthmus-mesh/isthmus/lab/internal/cgroup"
+	"github.com/isthmus-mesh/isthmus/lab/internal/hostnet"
 )
 
-// need is a host program or file that a lab needs, and the Debian and Fedora packages that have it.
-type need struct {
+// Need is a host program or file that a lab needs, and the Debian and Fedora packages that have it.
+type Need struct {
 	what   string
 	deb    string
 	rpm    string
 	absent func() bool
 }
 
-func needs() []need {
-	return []need{
+// Needs are all host programs and files that a lab needs.
+func Needs() []Need {
+	return []Need{
 		{"the program nft (kube-proxy runs it)", "nftables", "nftables", noProgram("nft")},
 		{"a C compiler (runc is built with it)", "gcc", "gcc", noProgram("gcc")},
 		{"the C library's headers", "libc6-dev", "glibc-devel", noFile("/usr/include/stdlib.h")},
@@ -53,9 +56,9 @@ func noFile(path string) func() bool {
 	}
 }
 
-func missing() []need {
-	var found []need
-	for _, n := range needs() {
+func missing() []Need {
+	var found []Need
+	for _, n := range Needs() {
 		if n.absent() {
 			found = append(found, n)
 		}
@@ -69,21 +72,43 @@ const (
 	BuildSpace = 6 << 30
 )
 
-// CheckRoot returns an error unless the process may do what a lab does.
-func CheckRoot(command string) error {
+// Machine is where the checks look. Tests show them another than this one.
+type Machine struct {
+	UID         int
+	Lacks       func() []Need
+	Hierarchies func() ([]cgroup.Hierarchy, error)
+	Routes      func() ([]hostnet.Route, error)
+	Free        func(dir string) (bytes uint64, err error) // wraps fs.ErrNotExist when there is no such folder
+}
+
+// This is the machine that the process runs on.
+func This() Machine {
+	return Machine{UID: os.Geteuid(), Lacks: missing, Hierarchies: cgroup.Hierarchies, Routes: hostnet.Routes, Free: free}
+}
+
+func free(dir string) (uint64, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return 0, fmt.Errorf("look for space in %s: %w", dir, err)
+	}
+	return stat.Bavail * uint64(stat.Bsize), nil
+}
+
+// CheckRoot returns an error unless the process may do what a lab does. asRoot is its command with root's rights.
+func (m Machine) CheckRoot(asRoot string) error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("a lab runs on Linux only; on %s, use clusters of your own", runtime.GOOS)
 	}
-	if os.Geteuid() != 0 {
-		return fmt.Errorf("a lab makes network namespaces and control groups, which takes root: run `sudo -E %s`", command)
+	if m.UID != 0 {
+		return fmt.Errorf("a lab makes network namespaces and control groups, which takes root: run `%s`", asRoot)
 	}
 	return nil
 }
 
 // Check returns an error that names everything that this machine lacks, each with what helps. labCommand is what users type.
-func Check(labCommand string) error {
+func (m Machine) Check(labCommand string) error {
 	var problems []error
-	if lacking := missing(); len(lacking) > 0 {
+	if lacking := m.Lacks(); len(lacking) > 0 {
 		var whats []string
 		for _, n := range lacking {
 			whats = append(whats, n.what)
@@ -91,7 +116,7 @@ func Check(labCommand string) error {
 		problems = append(problems, fmt.Errorf("missing on this machine: %s; to install: `%s`", strings.Join(whats, ", "),
 			installHint(lacking, labCommand)))
 	}
-	hierarchies, err := cgroup.Hierarchies()
+	hierarchies, err := m.Hierarchies()
 	if err != nil {
 		problems = append(problems, err)
 	} else if lacking := cgroup.Missing(hierarchies); len(lacking) > 0 {
@@ -102,17 +127,16 @@ func Check(labCommand string) error {
 }
 
 // CheckSpace returns an error unless dir, or the nearest folder above it that is there, has that many bytes free.
-func CheckSpace(dir string, need uint64, fix string) error {
+func (m Machine) CheckSpace(dir string, need uint64, fix string) error {
 	for at := dir; ; at = filepath.Dir(at) {
-		var stat unix.Statfs_t
-		err := unix.Statfs(at, &stat)
-		if errors.Is(err, unix.ENOENT) && at != "/" {
+		free, err := m.Free(at)
+		if errors.Is(err, fs.ErrNotExist) && at != "/" {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("look for space in %s: %w", at, err)
+			return err
 		}
-		if free := stat.Bavail * uint64(stat.Bsize); free < need {
+		if free < need {
 			return fmt.Errorf("%s has %d MiB free, %d MiB are needed: make room, or %s", at, free>>20, need>>20, fix)
 		}
 		return nil
@@ -125,7 +149,7 @@ func debian() bool {
 }
 
 // installHint is the one command that installs what is lacking.
-func installHint(lacking []need, labCommand string) string {
+func installHint(lacking []Need, labCommand string) string {
 	if debian() {
 		return labCommand + " install-packages"
 	}

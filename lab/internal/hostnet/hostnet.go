@@ -85,29 +85,46 @@ func Labs() ([]string, error) {
 	return names, nil
 }
 
-// Taken returns what on the host uses addresses of the range already, in words, or nothing. Interfaces of the lab itself do not count.
-func Taken(within netip.Prefix, lab string) (string, error) {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+// Route is a route of the host, but for default ones: those lead everywhere, and give way to any other.
+type Route struct {
+	To        netip.Prefix
+	Interface string // empty when it is gone by now
+}
+
+// Routes are the host's IPv4 routes.
+func Routes() ([]Route, error) {
+	found, err := netlink.RouteList(nil, netlink.FAMILY_V4)
 	if err != nil {
-		return "", fmt.Errorf("list routes: %w", err)
+		return nil, fmt.Errorf("list routes: %w", err)
 	}
-	for _, route := range routes {
+	var routes []Route
+	for _, route := range found {
 		if route.Dst == nil {
 			continue
 		}
 		to, err := netip.ParsePrefix(route.Dst.String())
-		// A default route leads everywhere, and gives way to any other.
-		if err != nil || to.Bits() == 0 || !to.Overlaps(within) {
+		if err != nil || to.Bits() == 0 {
 			continue
 		}
-		link, err := netlink.LinkByIndex(route.LinkIndex)
-		if err != nil {
-			return fmt.Sprintf("a route to %s", to), nil
+		name := ""
+		if link, err := netlink.LinkByIndex(route.LinkIndex); err == nil {
+			name = link.Attrs().Name
 		}
-		if link.Attrs().Name == plan.Bridge(lab) {
-			continue
-		}
-		return fmt.Sprintf("the route to %s on interface %s", to, link.Attrs().Name), nil
+		routes = append(routes, Route{to, name})
 	}
-	return "", nil
+	return routes, nil
+}
+
+// Taken returns what uses addresses of the range already, in words, or nothing. Interfaces of the lab itself do not count.
+func Taken(routes []Route, within netip.Prefix, lab string) string {
+	for _, route := range routes {
+		switch {
+		case !route.To.Overlaps(within) || route.Interface == plan.Bridge(lab):
+		case route.Interface == "":
+			return fmt.Sprintf("a route to %s", route.To)
+		default:
+			return fmt.Sprintf("the route to %s on interface %s", route.To, route.Interface)
+		}
+	}
+	return ""
 }

@@ -76,7 +76,11 @@ func (u Up) decide(ctx context.Context) (state State, fresh bool, err error) {
 	if err := (Down{Store: u.Store, Say: u.Say}).Remove(ctx, name); err != nil {
 		return State{}, false, err
 	}
-	within, err := u.chooseRange()
+	routes, err := hostnet.Routes()
+	if err != nil {
+		return State{}, false, err
+	}
+	within, err := ChooseRange(u.Range, name, routes)
 	if err != nil {
 		return State{}, false, err
 	}
@@ -97,27 +101,17 @@ func (u Up) same(there plan.Lab) error {
 		there.Name, len(there.Clusters), nodes, there.Networks, u.Command, there.Name)
 }
 
-// chooseRange finds addresses that nothing on the host uses.
-func (u Up) chooseRange() (netip.Prefix, error) {
-	if u.Range.IsValid() {
-		if err := plan.CheckRange(u.Range); err != nil {
-			return netip.Prefix{}, err
+// ChooseRange finds addresses for the lab that no route of the host leads to: asked, unless it is zero.
+func ChooseRange(asked netip.Prefix, lab string, routes []hostnet.Route) (netip.Prefix, error) {
+	if asked.IsValid() {
+		if by := hostnet.Taken(routes, asked, lab); by != "" {
+			return netip.Prefix{}, fmt.Errorf("address range %s is taken by %s; choose another with --range, or leave it out", asked, by)
 		}
-		by, err := hostnet.Taken(u.Range, u.Request.Name)
-		if err != nil {
-			return netip.Prefix{}, err
-		}
-		if by != "" {
-			return netip.Prefix{}, fmt.Errorf("address range %s is taken by %s; choose another with --range, or leave it out", u.Range, by)
-		}
-		return u.Range, nil
+		return asked, nil
 	}
 	var reasons []string
 	for _, within := range plan.Ranges() {
-		by, err := hostnet.Taken(within, u.Request.Name)
-		if err != nil {
-			return netip.Prefix{}, err
-		}
+		by := hostnet.Taken(routes, within, lab)
 		if by == "" {
 			return within, nil
 		}
