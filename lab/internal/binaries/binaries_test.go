@@ -132,6 +132,28 @@ func TestAFailedBuildLeavesNothingInTheCache(t *testing.T) {
 	}
 }
 
+func TestWhatAKilledBuildLeftIsRemovedBeforeTheNextOne(t *testing.T) {
+	t.Parallel()
+	cache := Cache{t.TempDir()}
+	var left []string
+	for _, name := range []string{".build-kubernetes-1", ".bin-2"} {
+		dir := filepath.Join(cache.Dir, name)
+		if err := os.MkdirAll(filepath.Join(dir, "source"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		left = append(left, dir)
+	}
+	full := errors.New("the disk is full")
+	if _, err := cache.Build(t.Context(), func() error { return full }, progress.New(io.Discard)); !errors.Is(err, full) {
+		t.Errorf("got %v, want that nothing was built", err)
+	}
+	for _, dir := range left {
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s is still there", dir)
+		}
+	}
+}
+
 func TestAnInterruptedWaitForTheLockEnds(t *testing.T) {
 	t.Parallel()
 	cache := Cache{t.TempDir()}

@@ -49,17 +49,24 @@ func (c Cache) Build(ctx context.Context, check func() error, say *progress.Prin
 		return "", err
 	}
 	recipes := Recipes()
-	if dir := c.set(recipes, platform); complete(dir) {
+	dir := c.set(recipes, platform)
+	if complete(dir) {
 		return dir, nil
-	}
-	if err := check(); err != nil {
-		return "", err
 	}
 	unlock, err := c.lock(ctx, say)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
+	if complete(dir) { // by the run that had the lock
+		return dir, nil
+	}
+	if err := c.removeLeftovers(); err != nil {
+		return "", err
+	}
+	if err := check(); err != nil {
+		return "", err
+	}
 	for _, r := range recipes {
 		if err := c.buildOne(ctx, r, platform, say); err != nil {
 			return "", err
@@ -98,9 +105,31 @@ func (c Cache) buildOne(ctx context.Context, r Recipe, platform string, say *pro
 	return c.remember(durations)
 }
 
+// removeLeftovers removes what builds were working in that were killed. It must be called with the lock held, so that none goes on.
+func (c Cache) removeLeftovers() error {
+	for _, prefix := range []string{buildPrefix, linkPrefix} {
+		left, err := filepath.Glob(filepath.Join(c.Dir, prefix+"*"))
+		if err != nil {
+			return fmt.Errorf("look for leftovers in the cache: %w", err)
+		}
+		for _, dir := range left {
+			if err := os.RemoveAll(dir); err != nil {
+				return fmt.Errorf("remove what is left of a build: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Names of the folders that are worked in begin so.
+const (
+	buildPrefix = ".build-"
+	linkPrefix  = ".bin-"
+)
+
 // make builds the recipe in a folder beside target, and moves that to target.
 func (c Cache) make(ctx context.Context, r Recipe, target string) error {
-	work, err := os.MkdirTemp(c.Dir, ".build-"+r.Name+"-")
+	work, err := os.MkdirTemp(c.Dir, buildPrefix+r.Name+"-")
 	if err != nil {
 		return fmt.Errorf("make a folder to build in: %w", err)
 	}
@@ -161,7 +190,7 @@ func lastLines(text string, n int) string {
 // link makes the folder with links to all programs.
 func (c Cache) link(recipes []Recipe, platform string) (string, error) {
 	target := c.set(recipes, platform)
-	work, err := os.MkdirTemp(c.Dir, ".bin-")
+	work, err := os.MkdirTemp(c.Dir, linkPrefix)
 	if err != nil {
 		return "", fmt.Errorf("make the folder of programs: %w", err)
 	}
