@@ -1,10 +1,8 @@
 package command
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 
@@ -22,6 +20,8 @@ func newCapture() *cobra.Command {
 		Use:     "capture",
 		Aliases: []string{"istio-iptables"},
 		Short:   "Redirect the pod's connections to Envoy, by nftables rules in this network namespace",
+		Long: "Redirect the pod's connections to Envoy, by nftables rules in this network namespace.\n\n" +
+			"Only IPv4 is redirected. Connections over IPv6 go past the proxy, in plain text, since Envoy listens on IPv4 only.",
 		Example: "agent capture -p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -b '*' -d 15090,15021,15020 --capture-dns --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,30 +61,20 @@ func runCapture(s capture.Settings, flags captureFlags, out io.Writer) error {
 // host is what the rules depend on besides flags.
 type host struct {
 	nameservers []netip.Addr
-	ipv6        bool
 	err         error // why the name servers are not known
 }
 
-// findHost reads the resolver configuration and this namespace's addresses.
+// findHost reads the resolver configuration.
 func findHost(resolvConf string) host {
 	var h host
 	config, err := dns.ClientConfigFromFile(resolvConf)
 	if err != nil {
 		h.err = fmt.Errorf("read name servers: %w", err)
-	} else {
-		for _, text := range config.Servers {
-			if ip, err := netip.ParseAddr(text); err == nil {
-				h.nameservers = append(h.nameservers, ip)
-			}
-		}
+		return h
 	}
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		h.err = errors.Join(h.err, fmt.Errorf("read addresses: %w", err))
-	}
-	for _, a := range addresses {
-		if n, ok := a.(*net.IPNet); ok && n.IP.To4() == nil && n.IP.IsGlobalUnicast() {
-			h.ipv6 = true
+	for _, text := range config.Servers {
+		if ip, err := netip.ParseAddr(text); err == nil {
+			h.nameservers = append(h.nameservers, ip)
 		}
 	}
 	return h

@@ -53,12 +53,13 @@ func (c *captureFlags) add(f *pflag.FlagSet, getenv func(string) string) {
 	f.StringVar(&c.resolvConf, "resolv-conf", "/etc/resolv.conf", "resolver configuration with the pod's name servers")
 }
 
-// settings checks the flags and puts them together with what the host knows.
+// settings checks the flags and puts them together with what the host knows. IPv6 stays off, also in pods of both families:
+// Envoy's listeners bind IPv4 addresses only, so a redirected IPv6 connection would be refused where one that passes works.
 func (c captureFlags) settings(h host) (capture.Settings, error) {
 	s := capture.Settings{
 		OutboundPort: c.outboundPort, InboundPort: c.inboundPort, DNSPort: c.dnsPort,
 		VirtualInterfaces: c.virtual, ExcludeInterfaces: c.excludeInterfaces,
-		DNS: c.dns, AllDNS: c.allDNS, Nameservers: h.nameservers, IPv6: h.ipv6, DropInvalid: c.dropInvalid,
+		DNS: c.dns, AllDNS: c.allDNS, Nameservers: h.nameservers, DropInvalid: c.dropInvalid,
 	}
 	if c.mode != "REDIRECT" {
 		return s, fmt.Errorf("interception mode %s is not supported; use REDIRECT (annotation sidecar.istio.io/interceptionMode)", c.mode)

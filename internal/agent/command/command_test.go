@@ -49,9 +49,9 @@ var injected = []string{
 
 func TestCaptureFlags(t *testing.T) {
 	t.Parallel()
-	pod := host{nameservers: []netip.Addr{netip.MustParseAddr("10.96.0.10")}, ipv6: true}
+	pod := host{nameservers: []netip.Addr{netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("fd00::a")}}
 	base := capture.Defaults()
-	base.ExcludeInboundPorts, base.Nameservers, base.IPv6 = []uint16{15090, 15021, 15020}, pod.nameservers, true
+	base.ExcludeInboundPorts, base.Nameservers = []uint16{15090, 15021, 15020}, pod.nameservers
 	cases := []struct {
 		name string
 		env  map[string]string
@@ -83,6 +83,25 @@ func TestCaptureFlags(t *testing.T) {
 			cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
+	}
+}
+
+func TestCaptureLetsIPv6PassInPodsOfBothFamilies(t *testing.T) {
+	t.Parallel()
+	resolvConf := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(resolvConf, []byte("nameserver 10.96.0.10\nnameserver fd00::a\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := settings(t, nil, findHost(resolvConf), append(injected, "--capture-dns")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := capture.Text(capture.Plan(s))
+	if strings.Contains(rules, "ip6 ") || !strings.Contains(rules, "ip daddr 10.96.0.10 udp dport 53 redirect") {
+		t.Errorf("rules:\n%s", rules)
+	}
+	if n := strings.Count(rules, "meta nfproto ipv6 return"); n != 2 {
+		t.Errorf("%d chains let IPv6 pass, want the one inbound and the one outbound:\n%s", n, rules)
 	}
 }
 
