@@ -9,7 +9,23 @@ start=$(date +%s)
 
 say() { printf '\n== %s (after %s s)\n' "$1" $(($(date +%s) - start)); }
 
+# Half a mesh is of no use to who has had enough of it; one that failed may be worth a look.
+interrupted() {
+  trap '' INT TERM
+  trap - EXIT
+  say "interrupted: taking the clusters down"
+  isthmus lab down --name "$name"
+  exit 130
+}
+ended() {
+  [ $? -eq 0 ] || printf '\nThe demo failed. What there is of it goes on running; take it down:\n\n  %s/bin/isthmus lab down --name %s\n' "$root" "$name" >&2
+}
+trap interrupted INT TERM
+trap ended EXIT
+
 say "two clusters"
+# The page's commands are for clusters that nothing has touched: an earlier demo would be in their way.
+isthmus lab down --name "$name"
 isthmus lab up --name "$name" --clusters 2
 isthmus lab load-image --name "$name" "$root"/dist/images/*.tar
 
