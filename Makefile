@@ -16,15 +16,18 @@ export GOFLAGS     := -trimpath -buildvcs=false
 RACE := env CGO_ENABLED=1 GOFLAGS=-buildvcs=false $(GO) test -race
 
 # The folder of guides that the tests run word for word. Empty: they are left out, which is said. Set but missing: red.
+# Tests run in folders of their own, so its path is made absolute.
 GUIDES ?=
+override GUIDES := $(if $(GUIDES),$(abspath $(GUIDES)))
 export GUIDES
 
 # Packages of the rings. Tests that need a real API server build with the tag apiserver, those on real clusters with lab.
-tagged = $(sort $(dir $(shell git grep -l '^//go:build $(1)$$' -- '*_test.go' ':!lab/')))
+# This also works on sources without their history.
+tagged = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=.git --exclude-dir=lab --exclude-dir=dist '^//go:build $(1)$$' .)))
 RING1  = $(shell $(GO) list -e ./... | grep -v -E '/internal/(golden|meshtest)(/|$$)')
 RING2  = ./internal/golden/...
-RING3  = ./internal/meshtest/... $(addprefix ./,$(call tagged,apiserver))
-RING4  = $(addprefix ./,$(call tagged,lab))
+RING3  = ./internal/meshtest/... $(call tagged,apiserver)
+RING4  = $(call tagged,lab)
 
 .PHONY: help
 help: ## list the targets

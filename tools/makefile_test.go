@@ -1,0 +1,65 @@
+package tools
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// makeIn runs the repository's Makefile in another folder, with dir first on the PATH, and gives what it prints.
+func makeIn(t *testing.T, dir string, args ...string) (string, error) {
+	t.Helper()
+	makefile, err := filepath.Abs("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "make", append([]string{"--no-print-directory", "-f", makefile}, args...)...)
+	cmd.Dir = dir
+	// What a make above this test was called with is not for this one.
+	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "MAKEFLAGS=", "MAKEOVERRIDES=", "GUIDES=")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func file(t *testing.T, dir, name, text string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestGuidesAreFoundFromEveryFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file(t, dir, "show.mk", "show:\n\t@cd / && echo \"guides: $$GUIDES.\"\n")
+	for value, want := range map[string]string{"some/guides": dir + "/some/guides", "/guides": "/guides", "": ""} {
+		out, err := makeIn(t, dir, "-f", "show.mk", "show", "GUIDES="+value)
+		if err != nil || !strings.HasSuffix(out, "guides: "+want+".\n") {
+			t.Errorf("GUIDES=%s: %v\n%s", value, err, out)
+		}
+	}
+	if out, err := makeIn(t, dir, "check-guides", "GUIDES=nowhere"); err == nil || !strings.Contains(out, "GUIDES="+dir+"/nowhere is no folder") {
+		t.Errorf("guides that are not there: %v\n%s", err, out)
+	}
+}
+
+// Such as those of a release's archive.
+func TestRingsAreCompleteWithoutTheHistory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file(t, dir, "internal/some/a_test.go", "//go:build apiserver\n\npackage some\n")
+	file(t, dir, "real/a_test.go", "//go:build lab\n\npackage real\n")
+	file(t, dir, "lab/a_test.go", "//go:build lab\n\npackage lab\n")
+	for target, want := range map[string]string{"test-mesh": "./internal/meshtest/... ./internal/some/", "test-lab": "-v ./real/"} {
+		out, err := makeIn(t, dir, "-n", target)
+		if err != nil || !strings.Contains(out, want+"\n") {
+			t.Errorf("%s: %v, no %q in\n%s", target, err, want, out)
+		}
+	}
+}
