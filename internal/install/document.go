@@ -61,15 +61,15 @@ func show(v any) string {
 	return fmt.Sprint(v)
 }
 
-// splitYAML cuts a stream of documents at its separator lines.
+// splitYAML cuts a stream of documents at its separator lines. A comment, or the document itself, may follow on such a line.
 func splitYAML(data []byte) [][]byte {
 	var parts [][]byte
 	var current bytes.Buffer
 	for line := range bytes.Lines(data) {
-		if bytes.HasPrefix(line, []byte("---")) && len(bytes.TrimRight(line, " \r\n")) == 3 {
+		if rest, ok := bytes.CutPrefix(line, []byte("---")); ok && (len(rest) == 0 || bytes.IndexByte([]byte(" \t\r\n"), rest[0]) >= 0) {
 			parts = append(parts, bytes.Clone(current.Bytes()))
 			current.Reset()
-			continue
+			line = rest
 		}
 		current.Write(line)
 	}

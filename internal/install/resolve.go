@@ -51,12 +51,17 @@ func Resolve(in Input) (Plan, error) {
 	}
 	plan, problems := Plan{Profile: merged.profile}, merged.problems
 	var typedDoc operator.IstioOperator
-	// A field of the wrong type is among the problems and keeps its zero value; everything else is read.
-	if err := convert(merged.doc, &typedDoc); err != nil && len(problems) == 0 {
+	// What is among the problems keeps its zero value; everything else is read.
+	bad := operator.Check(merged.doc)
+	if err := convert(drop(merged.doc, bad), &typedDoc); err != nil {
 		return Plan{}, fmt.Errorf("could not unmarshal: %w", err)
 	}
+	// Those are trees for charts and istiod, which get all of it when it is forced.
+	spec, _ := merged.doc["spec"].(map[string]any)
+	typedDoc.Spec.Values, _ = spec["values"].(map[string]any)
+	typedDoc.Spec.MeshConfig, _ = spec["meshConfig"].(map[string]any)
 	plan.fill(typedDoc, in.Namespace)
-	if err := plan.readValues(); err != nil && len(problems) == 0 {
+	if err := plan.readValues(bad); err != nil {
 		return Plan{}, fmt.Errorf("could not unmarshal spec.values: %w", err)
 	}
 	typedDoc.Spec = plan.Spec
@@ -207,7 +212,7 @@ func (p *Plan) fill(doc operator.IstioOperator, namespace string) {
 }
 
 // readValues merges the values that apply to all charts and reads them into their types.
-func (p *Plan) readValues() error {
+func (p *Plan) readValues(bad []operator.Problem) error {
 	shared := map[string]any{"global": map[string]any{
 		"hub": p.Spec.Hub, "tag": p.Spec.Tag, "istioNamespace": p.Namespace,
 	}}
@@ -224,7 +229,8 @@ func (p *Plan) readValues() error {
 		values["meshConfig"] = merge(below, p.Spec.MeshConfig, "")
 	}
 	p.Spec.Values = numbers(values).(map[string]any)
-	if err := convert(values, &p.Values); err != nil {
+	readable := drop(map[string]any{"spec": map[string]any{"values": values}}, bad)["spec"].(map[string]any)["values"]
+	if err := convert(readable, &p.Values); err != nil {
 		return err
 	}
 	p.Network = p.Values.Global.Network

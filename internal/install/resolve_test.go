@@ -173,6 +173,36 @@ func TestProblemsNameTheirSourceAndComeAllAtOnce(t *testing.T) {
 	}
 }
 
+func TestOneBadValueLeavesTheRestReadable(t *testing.T) {
+	t.Parallel()
+	plan := resolve(t, nil, `
+spec:
+  components:
+    pilot: {k8s: {resources: {limits: {cpu: lots}}}}
+    ingressGateways:
+    - {name: istio-ingressgateway, enabled: "yes"}
+    - {name: mine, enabled: true, k8s: {podAnnotations: {example.com/a: 5}}}
+  values:
+    global: {network: network1, proxy: {resources: {requests: {memory: much}}}}
+    pilot: {replicaCount: 3}
+    sidecarInjectorWebhook: {reinvocationPolicy: Never}
+`)
+	var got []string
+	for _, p := range plan.Problems {
+		got = append(got, p.Path)
+	}
+	want := []string{
+		"spec.components.ingressGateways[0].enabled", "spec.components.ingressGateways[1].k8s.podAnnotations.example.com/a",
+		"spec.components.pilot.k8s.resources.limits.cpu", "spec.values.global.proxy.resources.requests.memory",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if plan.Network != "network1" || plan.Values.Pilot.ReplicaCount == nil || len(plan.Spec.Components.IngressGateways) != 2 {
+		t.Errorf("something was lost: %+v", plan.Spec.Components.IngressGateways)
+	}
+}
+
 func TestSettingsWithoutEffectAreWarnings(t *testing.T) {
 	t.Parallel()
 	plan := resolve(t, []string{"values.pilot.enabled=false", "values.global.proxy.privileged=false"}, `
@@ -205,6 +235,7 @@ func TestDocumentsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	cases := []struct{ name, text, set, want string }{
 		{"two documents", header + "---\n" + header, "", "contains multiple IstioOperator CRs, only one per file is supported"},
+		{"two with a comment between", header + "--- # the second\n" + header, "", "contains multiple IstioOperator CRs"},
 		{"another kind", "apiVersion: v1\nkind: Pod\n", "", "apiVersion is v1, must be install.istio.io/v1alpha1"},
 		{"an error message on a pipe", "Must specify either --single-cluster or --network.\n", "", "is no document"},
 		{"a key that is there twice", header + "spec: {}\nspec: {}\n", "", `key "spec" already set`},
