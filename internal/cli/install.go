@@ -39,7 +39,9 @@ func newInstallCommand(g *globals) *cobra.Command {
 	flags.BoolVar(&f.dryRun, "dry-run", false, "let the API server check everything and store nothing")
 	flags.DurationVar(&f.timeout, "readiness-timeout", 5*time.Minute, "how long to wait for each component")
 	flags.Bool("verify", false, "accepted for compatibility: readiness is always waited for")
+	flags.BoolP("wait", "w", true, "accepted for compatibility: readiness is always waited for")
 	_ = flags.MarkHidden("verify")
+	_ = flags.MarkHidden("wait")
 	return cmd
 }
 
@@ -87,7 +89,7 @@ func warn(ctx context.Context, out io.Writer, client *kube.Client, plan install.
 
 // connect opens the cluster that the global flags name, and makes sure that it answers.
 func (g *globals) connect(ctx context.Context) (*kube.Client, error) {
-	client, err := kube.NewClient(kube.Access{Kubeconfig: g.kubeconfig, Context: g.context, Warnings: g.Err})
+	client, err := kube.NewClient(g.access())
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,19 @@ spec:
     ingressGateways: [{name: mine, enabled: true}]
 `
 
+func TestFlagsOfOtherGenerationsAreTaken(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"install", "-w", "--verify", "--vklog=9", "--kubeclient-timeout=1s", "-y"}, {"install", "--wait=false", "-y"}, {"uninstall", "-v", "--purge"},
+		{"install", "--as=someone", "--as-uid=1", "--as-group=a", "--as-group=b", "-y"},
+	} {
+		_, failure, exit := offline(t, "", args...)
+		if exit != 1 || !strings.Contains(failure, "no such file or directory") { // the kubeconfig: the flags were fine
+			t.Errorf("%v: exit %d, %s", args, exit, failure)
+		}
+	}
+}
+
 func TestForceTurnsProblemsIntoWarnings(t *testing.T) {
 	t.Parallel()
 	out, failure, exit := offline(t, misspelt, "manifest", "generate", "-f", "-")

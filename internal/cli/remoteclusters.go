@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/isthmus-mesh/isthmus/internal/check"
-	"github.com/isthmus-mesh/isthmus/internal/kube"
 )
 
 func newRemoteClustersCommand(g *globals) *cobra.Command {
@@ -49,7 +48,7 @@ func newRemoteClustersCommand(g *globals) *cobra.Command {
 
 // ownCluster opens the cluster that --context names.
 func (g *globals) ownCluster() (check.Cluster, error) {
-	return check.Connect(kube.Access{Kubeconfig: g.kubeconfig, Context: g.context, Warnings: g.Err})
+	return check.Connect(g.access())
 }
 
 // remoteClustersText has Istio's columns, and with wide those that say since when and why.

@@ -54,7 +54,7 @@ func createRemoteSecret(cmd *cobra.Command, g *globals, o remotesecret.Options) 
 	if g.namespace != "" {
 		o.Namespace = g.namespace
 	}
-	config, err := kube.Config(kube.Access{Kubeconfig: g.kubeconfig, Context: g.context, Warnings: g.Err})
+	config, err := kube.Config(g.access())
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,8 @@ them every Gateway, VirtualService and so on in the cluster; the other forms lea
 	flags.BoolVar(&f.purge, "purge", false, "remove everything, also the definitions of Istio's API")
 	flags.BoolVarP(&f.yes, "skip-confirmation", "y", false, "do not ask")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only say what would be removed")
+	flags.BoolP("verbose", "v", false, "accepted for compatibility: every object is named")
+	_ = flags.MarkHidden("verbose")
 	return cmd
 }
 

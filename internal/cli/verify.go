@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/isthmus-mesh/isthmus/internal/check"
-	"github.com/isthmus-mesh/isthmus/internal/kube"
 )
 
 // verifyFlags are the flags of verify.
@@ -91,7 +90,9 @@ func runVerify(cmd *cobra.Command, g *globals, f *verifyFlags) error {
 
 // connectTo opens the cluster of a context.
 func (g *globals) connectTo(context string) (check.Cluster, error) {
-	return check.Connect(kube.Access{Kubeconfig: g.kubeconfig, Context: context})
+	access := g.access()
+	access.Context, access.Warnings = context, nil // warnings of several clusters would say nothing of whose they are
+	return check.Connect(access)
 }
 
 func printReport(out io.Writer, r check.Report, output string) error {

@@ -30,6 +30,8 @@ type Access struct {
 	Kubeconfig string
 	// Context is a context of that file; empty means its current one.
 	Context string
+	// Impersonate says whom to act as; empty is the kubeconfig's own user.
+	Impersonate rest.ImpersonationConfig
 	// Timeout bounds one request; zero means 15 s.
 	Timeout time.Duration
 	// Warnings receives what API servers warn about, each text once; nil drops them.
@@ -44,6 +46,9 @@ func Config(a Access) (*rest.Config, error) {
 			return nil, errors.New("no cluster to talk to: no kubeconfig found; name one with --kubeconfig or $KUBECONFIG")
 		}
 		return nil, fmt.Errorf("read kubeconfig: %s", strings.TrimPrefix(err.Error(), "invalid configuration: "))
+	}
+	if a.Impersonate.UserName != "" || a.Impersonate.UID != "" || len(a.Impersonate.Groups) > 0 {
+		cfg.Impersonate = a.Impersonate
 	}
 	cfg.Timeout = a.Timeout
 	if cfg.Timeout == 0 {

@@ -1,12 +1,15 @@
 package kube
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
 )
 
 func TestEnsureNamespaceOnlyAddsAMissingLabel(t *testing.T) {
@@ -46,6 +49,25 @@ func TestEnsureNamespaceOnlyAddsAMissingLabel(t *testing.T) {
 				t.Errorf("labels %v, error %v", ns.Labels, err)
 			}
 		})
+	}
+}
+
+func TestRequestsAreMadeInTheNameOfAnother(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	text := `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}],
+clusters: [{name: c, cluster: {server: "https://192.0.2.1"}}], users: [{name: u, user: {as: owner}}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		as   rest.ImpersonationConfig
+		want string
+	}{{rest.ImpersonationConfig{}, "owner"}, {rest.ImpersonationConfig{UserName: "someone"}, "someone"}} {
+		cfg, err := Config(Access{Kubeconfig: file, Impersonate: c.as})
+		if err != nil || cfg.Impersonate.UserName != c.want {
+			t.Errorf("%+v, %v; want %s", cfg, err, c.want)
+		}
 	}
 }
 
