@@ -64,6 +64,7 @@ func newCertShowCommand(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, or nothing for text")
+	completeOutput(cmd, "json")
 	return cmd
 }
 
@@ -148,6 +149,7 @@ func newCertVerifyChainCommand(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, or nothing for text")
+	completeOutput(cmd, "json")
 	return cmd
 }
 

@@ -43,6 +43,7 @@ func TestWhatTheUserGotWrongHasAnExitCode(t *testing.T) {
 		{"an unknown flag", "", []string{"install", "--nothing"}, 64, "unknown flag: --nothing"},
 		{"a word too many", "", []string{"install", "cluster1.yaml"}, 64, `unexpected argument "cluster1.yaml"`},
 		{"standard input before a file", "", []string{"manifest", "generate", "-f", "-", "-f", "b"}, 64, "-f - must be the last file"},
+		{"a word too many for a pipe", "", []string{"create-remote-secret", "cluster1"}, 64, `unexpected argument "cluster1"`},
 		{"uninstall of nothing", "", []string{"uninstall"}, 64, "--purge"},
 		{"uninstall of everything and one", "", []string{"uninstall", "--purge", "-r", "a"}, 64, "--purge removes everything"},
 		{"a missing file", "", []string{"manifest", "generate", "-f", "nowhere.yaml"}, 1, "open nowhere.yaml: no such file or directory"},

@@ -16,8 +16,10 @@ func newManifestCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "manifest",
 		Short: "Print the manifests of an installation, or apply them",
-		Args:  subcommandOnly,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  isthmus manifest generate -f cluster1.yaml
+  isthmus manifest apply --context="${CTX_CLUSTER1}" -f cluster1.yaml`,
+		Args: subcommandOnly,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newManifestGenerateCommand(g), newInstallCommand(g))
 	return cmd
@@ -58,6 +60,7 @@ func newManifestGenerateCommand(g *globals) *cobra.Command {
 	cmd.Flags().StringVarP(&output, "output", "o", "", "folder to write one file a component to, instead of printing")
 	cmd.Flags().Bool("cluster-specific", false, "accepted for compatibility: manifests are the same for every cluster")
 	_ = cmd.Flags().MarkHidden("cluster-specific")
+	_ = cmd.MarkFlagDirname("output")
 	return cmd
 }
 

@@ -55,6 +55,7 @@ func newProxyStatusCommand(g *globals) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&revision, "revision", "r", "", "only this revision of the control plane")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
+	completeOutput(cmd, "table", "json", "yaml")
 	cmd.Flags().IntVarP(&detail, "verbosity", "v", 0, "1 shows the state of each type")
 	return cmd
 }

@@ -43,6 +43,7 @@ func newRemoteClustersCommand(g *globals) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&revision, "revision", "r", "", "only this revision of the control plane")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, wide, json or yaml")
+	completeOutput(cmd, "table", "wide", "json", "yaml")
 	return cmd
 }
 

@@ -24,7 +24,7 @@ func newCreateRemoteSecretCommand(g *globals) *cobra.Command {
 
 Only the Secret's YAML goes to standard output, so that it can be piped into the other cluster.`,
 		Example: `  isthmus create-remote-secret --context=cluster1 --name=cluster1 | kubectl apply -f - --context=cluster2`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Type, o.AuthType = remotesecret.Type(secretType.value), remotesecret.AuthType(authType.value)
 			return createRemoteSecret(cmd, g, o)

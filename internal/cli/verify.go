@@ -44,6 +44,7 @@ nothing failed; notes and skipped checks do not count.`,
 	flags.IntVar(&f.port, "port", 5000, "port of the sample's service")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Minute, "how long all checks together may take")
 	flags.StringVarP(&f.output, "output", "o", "table", "table or json")
+	completeOutput(cmd, "table", "json")
 	return cmd
 }
 

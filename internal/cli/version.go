@@ -75,6 +75,7 @@ func newVersionCommand(g *globals) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.output, "output", "o", "", "json or yaml")
+	completeOutput(cmd, "json", "yaml")
 	flags.BoolVarP(&f.short, "short", "s", true, "one line a version; --short=false lists every pod")
 	flags.BoolVar(&f.remote, "remote", true, "ask the cluster too")
 	flags.StringVarP(&f.revision, "revision", "r", "", "only this revision of the control plane")
