@@ -135,3 +135,11 @@ func TestVersionNeedsNoCluster(t *testing.T) {
 		t.Errorf("exit %d, output %q, errors %q", exit, out, failure)
 	}
 }
+
+func TestVersionFailsForAContextThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	out, _, err := run(t, "version", "--context=typo", "--kubeconfig="+kubeconfigOf(t, "https://192.0.2.1"))
+	if err == nil || !strings.Contains(err.Error(), `"typo"`) || out != "" {
+		t.Errorf("output %q, error %v", out, err)
+	}
+}

@@ -16,7 +16,7 @@ func newProxyStatusCommand(g *globals) *cobra.Command {
 	var revision, output string
 	var detail int
 	cmd := &cobra.Command{
-		Use:     "proxy-status [POD[.NAMESPACE]]",
+		Use:     "proxy-status [POD[.NAMESPACE] | POD/NAMESPACE]",
 		Aliases: []string{"ps"},
 		Short:   "List the proxies and how far each follows its control plane; of one, what it refused and why",
 		Example: `  istioctl proxy-status --context="${CTX_CLUSTER1}"`,
@@ -62,6 +62,9 @@ func newProxyStatusCommand(g *globals) *cobra.Command {
 
 // proxyName is POD.NAMESPACE of what was typed, where POD/NAMESPACE and -n are other ways to say the namespace.
 func (g *globals) proxyName(typed string) string {
+	if pod, namespace, ok := strings.Cut(typed, "/"); ok {
+		return pod + "." + namespace
+	}
 	if strings.Contains(typed, ".") {
 		return typed
 	}

@@ -97,7 +97,10 @@ func columns(header []string, rows [][]string) string {
 }
 
 // printRows writes rows in the form that was asked for; table makes the text for people.
-func printRows(out io.Writer, form string, rows any, table func() string) error {
+func printRows[T any](out io.Writer, form string, rows []T, table func() string) error {
+	if rows == nil {
+		rows = []T{} // an empty list, not null
+	}
 	var text []byte
 	var err error
 	switch form {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -96,12 +97,23 @@ func TestProxyNameAsTyped(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ typed, namespace, want string }{
 		{"sleep-1.sample", "", "sleep-1.sample"},
+		{"sleep-1/sample", "other", "sleep-1.sample"},
 		{"sleep-1", "sample", "sleep-1.sample"},
 		{"sleep-1", "", "sleep-1.default"},
 	} {
 		g := &globals{namespace: c.namespace}
 		if got := g.proxyName(c.typed); got != c.want {
 			t.Errorf("%q in %q: got %s, want %s", c.typed, c.namespace, got, c.want)
+		}
+	}
+}
+
+func TestNoRowsAreAnEmptyList(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"json", "yaml"} {
+		var out strings.Builder
+		if err := printRows[check.ProxyState](&out, form, nil, nil); err != nil || out.String() != "[]\n" {
+			t.Errorf("%s: %q, %v", form, out.String(), err)
 		}
 	}
 }

@@ -64,6 +64,11 @@ func newVersionCommand(g *globals) *cobra.Command {
 				return usageError(fmt.Errorf("--output %q: use json or yaml", f.output))
 			}
 			v := versions{Client: build{Version: version.Version, GoVersion: runtime.Version()}}
+			if f.remote && g.context != "" {
+				if _, err := kube.Config(g.access()); err != nil {
+					return err // a cluster that was named and is not there is no matter for a note
+				}
+			}
 			if f.remote {
 				v.askCluster(cmd.Context(), g, f.revision)
 			}
