@@ -53,13 +53,21 @@ lab-command:
 lab-binaries: lab-command
 	@kubectl=$$(bin/isthmus-lab build --print-path kubectl) && ln -sfn "$$kubectl" bin/kubectl
 
+# Labs and packages take root. sudo has a PATH of its own, often without Go, so it is handed this one.
+.PHONY: check-root
+check-root:
+	@[ "$$(id -u)" = 0 ] || { echo 'this takes root; run:  sudo env "PATH=$$PATH" make $(MAKEOVERRIDES) $(MAKECMDGOALS)' >&2; exit 1; }
+
+.PHONY: check-machine
+check-machine:
+	@tools/packages.sh --check
+
 .PHONY: packages
-packages: lab-command ## install what is needed from this machine's distribution (root, Debian and relatives)
-	bin/isthmus-lab install-packages
+packages: check-root check-machine lab-command ## install what is needed from this machine's distribution (root, Debian and relatives)
 	@tools/packages.sh
 
 .PHONY: images
-images: generate ## dist/images/NAME.tar: proxy, istiod and the samples
+images: check-machine generate ## dist/images/NAME.tar: proxy, istiod and the samples
 	$(GO) run ./tools/images build --tag $(VERSION)
 
 .PHONY: push
@@ -123,13 +131,13 @@ test-mesh: generate lab-binaries ## ring 3: control planes in one process, then 
 	  tools/ring.sh "ring 3, in process" $(RACE) -tags apiserver -timeout 20m $(RING3)
 
 .PHONY: test-lab
-test-lab: check-guides build images ## ring 4: guides and pages on real clusters (root)
+test-lab: check-root check-guides build images ## ring 4: guides and pages on real clusters (root)
 	@[ -n "$(RING4)" ] || { echo "ring 4 has no tests" >&2; exit 1; }
 	@tools/ring.sh "ring 4, lab" env PATH="$(CURDIR)/bin:$$PATH" ISTIO="$(CURDIR)" \
 	  $(RACE) -tags lab -count 1 -p 1 -timeout 40m -v $(RING4)
 
 .PHONY: test-lab-alone
-test-lab-alone: lab-binaries ## the lab's own tests on real clusters (root)
+test-lab-alone: check-root lab-binaries ## the lab's own tests on real clusters (root)
 	@cd lab && ../tools/ring.sh "ring 4, the lab itself" $(GO) test -tags lab -count 1 -timeout 30m .
 
 .PHONY: check-guides

@@ -49,6 +49,18 @@ func TestGuidesAreFoundFromEveryFolder(t *testing.T) {
 	}
 }
 
+func TestWhatTakesRootSaysSoAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program(t, dir, "id", "echo 1000")
+	for _, target := range []string{"demo", "packages", "test", "test-lab", "test-lab-alone"} {
+		out, err := makeIn(t, dir, target, "VERSION=9")
+		if err == nil || !strings.Contains(out, `sudo env "PATH=$PATH" make VERSION=9 `+target+"\n") || strings.Contains(out, "go ") {
+			t.Errorf("%s: %v\n%s", target, err, out)
+		}
+	}
+}
+
 // Such as those of a release's archive.
 func TestRingsAreCompleteWithoutTheHistory(t *testing.T) {
 	t.Parallel()

@@ -42,14 +42,25 @@ This needs no root.`,
 }
 
 func newInstallPackages() *cobra.Command {
-	return &cobra.Command{
+	var list bool
+	command := &cobra.Command{
 		Use:   "install-packages",
 		Short: "Install the packages of the host that a lab needs (Debian and relatives)",
 		Long: `Install the packages of the host that a lab needs: nftables, a C compiler, pkg-config, and the headers of libseccomp.
 
 On Debian and its relatives this runs apt-get; elsewhere it prints the command to run. What is there is left alone.`,
-		Example: example("install-packages"),
+		Example: example("install-packages", "install-packages --missing"),
 		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return host.InstallPackages(c.Context(), c.OutOrStdout()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !list {
+				return host.InstallPackages(c.Context(), c.OutOrStdout())
+			}
+			for _, name := range host.MissingPackages() {
+				fmt.Fprintln(c.OutOrStdout(), name)
+			}
+			return nil
+		},
 	}
+	command.Flags().BoolVar(&list, "missing", false, "print the names of what is missing instead, as this system calls it")
+	return command
 }

@@ -20,23 +20,60 @@ import (
 	"github.com/isthmus-mesh/isthmus/lab/internal/hostnet"
 )
 
-// Need is a host program or file that a lab needs, and the Debian and Fedora packages that have it.
+// Need is a host program or file that a lab needs, and the packages that have it.
 type Need struct {
-	what   string
-	deb    string
-	rpm    string
-	absent func() bool
+	what     string
+	packages map[string]string // by the program that installs them
+	absent   func() bool
 }
 
 // Needs are all host programs and files that a lab needs.
 func Needs() []Need {
 	return []Need{
-		{"the program nft (kube-proxy runs it)", "nftables", "nftables", noProgram("nft")},
-		{"a C compiler (runc is built with it)", "gcc", "gcc", noProgram("gcc")},
-		{"the C library's headers", "libc6-dev", "glibc-devel", noFile("/usr/include/stdlib.h")},
-		{"the program pkg-config", "pkg-config", "pkgconf-pkg-config", noProgram("pkg-config")},
-		{"the headers of libseccomp", "libseccomp-dev", "libseccomp-devel", noFile("/usr/include/seccomp.h")},
+		{"the program nft (kube-proxy runs it)", packages("nftables", "nftables", "nftables", "nftables"), noProgram("nft")},
+		{"a C compiler (runc is built with it)", packages("gcc", "gcc", "gcc", "gcc"), noProgram("gcc")},
+		{"the C library's headers", packages("libc6-dev", "glibc-devel", "glibc-devel", "glibc"), noFile("/usr/include/stdlib.h")},
+		{"the program pkg-config", packages("pkg-config", "pkgconf-pkg-config", "pkg-config", "pkgconf"), noProgram("pkg-config")},
+		{
+			"the headers of libseccomp", packages("libseccomp-dev", "libseccomp-devel", "libseccomp-devel", "libseccomp"),
+			noFile("/usr/include/seccomp.h"),
+		},
 	}
+}
+
+// installers are the commands that install packages on the distributions that are known; the first one that is there counts.
+var installers = []string{"apt-get install -y", "dnf install -y", "zypper install -y", "pacman -S --needed"}
+
+// packages are names in the order of installers.
+func packages(names ...string) map[string]string {
+	byProgram := map[string]string{}
+	for i, name := range names {
+		byProgram[strings.Fields(installers[i])[0]] = name
+	}
+	return byProgram
+}
+
+// installer returns the command that installs packages on this machine, empty if it is not known.
+func installer() string {
+	for _, command := range installers {
+		if _, err := exec.LookPath(strings.Fields(command)[0]); err == nil {
+			return command
+		}
+	}
+	return ""
+}
+
+// names are the packages' names for the installer. Most distributions call them as Fedora does.
+func names(lacking []Need, installer string) []string {
+	program := "dnf"
+	if installer != "" {
+		program = strings.Fields(installer)[0]
+	}
+	var found []string
+	for _, n := range lacking {
+		found = append(found, n.packages[program])
+	}
+	return found
 }
 
 // noProgram also looks where administrators' programs are: they are not on everyone's PATH.
@@ -114,7 +151,7 @@ func (m Machine) Check(labCommand string) error {
 			whats = append(whats, n.what)
 		}
 		problems = append(problems, fmt.Errorf("missing on this machine: %s; to install: `%s`", strings.Join(whats, ", "),
-			installHint(lacking, labCommand)))
+			installHint(lacking, installer(), labCommand)))
 	}
 	hierarchies, err := m.Hierarchies()
 	if err != nil {
@@ -143,25 +180,23 @@ func (m Machine) CheckSpace(dir string, need uint64, fix string) error {
 	}
 }
 
-func debian() bool {
-	_, err := exec.LookPath("apt-get")
-	return err == nil
+// installHint is the one command that installs what is lacking.
+func installHint(lacking []Need, installer, labCommand string) string {
+	list := strings.Join(names(lacking, installer), " ")
+	switch {
+	case installer == "":
+		return "install with this system's package manager: " + list
+	case debian(installer):
+		return labCommand + " install-packages"
+	default:
+		return installer + " " + list
+	}
 }
 
-// installHint is the one command that installs what is lacking.
-func installHint(lacking []Need, labCommand string) string {
-	if debian() {
-		return labCommand + " install-packages"
-	}
-	var rpms []string
-	for _, n := range lacking {
-		rpms = append(rpms, n.rpm)
-	}
-	if _, err := exec.LookPath("dnf"); err == nil {
-		return "dnf install -y " + strings.Join(rpms, " ")
-	}
-	return "install with this system's package manager: " + strings.Join(rpms, " ")
-}
+func debian(installer string) bool { return strings.HasPrefix(installer, "apt-get ") }
+
+// MissingPackages are the names of what is missing, as this machine's distribution calls it.
+func MissingPackages() []string { return names(missing(), installer()) }
 
 // InstallPackages installs what is missing, on Debian and its relatives; elsewhere its error is the command to run.
 func InstallPackages(ctx context.Context, out io.Writer) error {
@@ -170,13 +205,10 @@ func InstallPackages(ctx context.Context, out io.Writer) error {
 		fmt.Fprintln(out, "nothing is missing")
 		return nil
 	}
-	if !debian() {
-		return fmt.Errorf("this is no Debian; run: %s", installHint(lacking, ""))
+	if command := installer(); !debian(command) {
+		return fmt.Errorf("this is no Debian; run: %s", installHint(lacking, command, ""))
 	}
-	install := []string{"install", "--yes", "--no-install-recommends"}
-	for _, n := range lacking {
-		install = append(install, n.deb)
-	}
+	install := append([]string{"install", "--yes", "--no-install-recommends"}, names(lacking, installer())...)
 	for _, args := range [][]string{{"update"}, install} {
 		fmt.Fprintf(out, "apt-get %s\n", strings.Join(args, " "))
 		cmd := exec.CommandContext(ctx, "apt-get", args...)

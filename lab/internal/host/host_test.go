@@ -28,12 +28,20 @@ func TestWhatIsMissingIsNamedByItsPackage(t *testing.T) {
 		t.Error("what is not there was found")
 	}
 	for _, n := range Needs() {
-		if n.what == "" || n.deb == "" || n.rpm == "" {
+		if n.what == "" || len(n.packages) != len(installers) {
 			t.Errorf("%+v: wants words and packages", n)
 		}
 	}
-	hint := installHint([]Need{{deb: "nftables", rpm: "nftables"}}, "isthmus lab")
-	if debian() && hint != "isthmus lab install-packages" || !debian() && !strings.Contains(hint, "nftables") {
-		t.Errorf("hint: %s", hint)
+	lacking := []Need{{packages: packages("libc6-dev", "glibc-devel", "glibc-devel", "glibc")}, {packages: packages("gcc", "gcc", "gcc", "gcc")}}
+	for installer, want := range map[string]string{
+		installers[0]: "isthmus lab install-packages",
+		installers[1]: "dnf install -y glibc-devel gcc",
+		installers[2]: "zypper install -y glibc-devel gcc",
+		installers[3]: "pacman -S --needed glibc gcc",
+		"":            "install with this system's package manager: glibc-devel gcc",
+	} {
+		if got := installHint(lacking, installer, "isthmus lab"); got != want {
+			t.Errorf("%s: got %q, want %q", installer, got, want)
+		}
 	}
 }
