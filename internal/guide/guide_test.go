@@ -144,6 +144,35 @@ func TestRunEndsAtTheFirstFailure(t *testing.T) {
 	}
 }
 
+func TestRunCountsEveryLineAndEverySideOfAPipe(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name, page string
+		ok         bool
+	}{
+		{"the left side of a pipe fails", "```console\n$ false | cat\n```\n", false},
+		{"so over two lines", "```console\n$ cat <<EOF | false | \\\n    cat\nx\nEOF\n```\n", false},
+		{"a line of a block without prompts fails", "```bash\nfalse\ntrue\n```\n", false},
+		{"the last one fails", "```bash\ntrue\nfalse\n```\n", false},
+		{"a failure that the page expects", "```bash\nfalse || true\nif false; then true; fi\n! false\n```\n", true},
+		{"here documents and pipes", "```console\n$ cat <<EOF > a.yaml\na: 1\nEOF\n$ cat a.yaml | grep a | cat -\na: 1\n```\n", true},
+		{"a here document into a pipe", "```bash\ncat <<'EOF' | cat > b\n$HOME\nEOF\ngrep HOME b\n```\n", true},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			commands, err := Parse(tc.page, Markdown)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &Runner{Dir: t.TempDir(), Env: os.Environ()}
+			if err := r.Run(t.Context(), commands); (err == nil) != tc.ok {
+				t.Errorf("Run = %v, want ok %t", err, tc.ok)
+			}
+		})
+	}
+}
+
 // The guides that the project exists for, where they are at hand.
 func TestGuidesParse(t *testing.T) {
 	t.Parallel()

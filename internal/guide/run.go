@@ -73,11 +73,17 @@ func (r *Runner) settled(ctx context.Context, c Command, state string) (string, 
 	}
 }
 
-// once runs a command in a shell that takes over the state of the one before and leaves its own.
+// script takes over the state of the command before, runs one and leaves its state. A block without prompts is one command of several
+// lines, each of which has to succeed; so has each side of a pipe.
+const script = `source %[1]q
+set -e -o pipefail
+%[2]s
+{ echo "cd $(printf %%q "$PWD")"; export -p; } > %[1]q
+`
+
+// once runs a command in a shell of its own.
 func (r *Runner) once(ctx context.Context, c Command, state string) (string, error) {
-	script := fmt.Sprintf("source %[1]q\n%[2]s\nguide_status=$?\n{ echo \"cd $(printf %%q \"$PWD\")\"; export -p; } > %[1]q\nexit $guide_status\n",
-		state, c.Text)
-	cmd := exec.CommandContext(ctx, "bash", "-c", script)
+	cmd := exec.CommandContext(ctx, "bash", "-c", fmt.Sprintf(script, state, c.Text))
 	cmd.Dir, cmd.Env = r.Dir, r.Env
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
