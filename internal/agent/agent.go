@@ -98,7 +98,7 @@ func newAgent(o Options) (*agent, error) {
 	a.relay = relay.New(relay.Options{
 		Dial: discovery.dial, Names: a.names(), Metrics: metrics, Log: o.Log.With("scope", "xds"),
 	})
-	a.ready = newReadiness(o.AdminPort, a.dns)
+	a.ready = newReadiness(o.AdminPort, a.dns, a.keeper)
 	return a, nil
 }
 

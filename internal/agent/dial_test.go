@@ -1,7 +1,10 @@
 package agent
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
+
+	"github.com/isthmus-mesh/isthmus/internal/sds"
 )
 
 func TestConnectionsThatAreRefused(t *testing.T) {
@@ -101,6 +106,29 @@ func TestReadinessNeedsAllOfEnvoysState(t *testing.T) {
 		if err := configured(strings.Replace(good, change[0], change[1], 1)); err == nil {
 			t.Errorf("ready with %q", change[1])
 		}
+	}
+}
+
+func TestReadinessNeedsACertificate(t *testing.T) {
+	t.Parallel()
+	envoy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "cluster_manager.cds.update_success: 1\nlistener_manager.lds.update_success: 1\nlistener_manager.workers_started: 1\nserver.state: 0\n")
+	}))
+	t.Cleanup(envoy.Close)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	failed := make(chan struct{}, 1)
+	keeper := sds.NewKeeper(sds.Options{Identity: "spiffe://cluster.local/ns/sample/sa/curl", Sign: func(context.Context, []byte, time.Duration) ([]string, error) {
+		select {
+		case failed <- struct{}{}:
+		default:
+		}
+		return nil, errors.New("the authority refuses")
+	}})
+	go keeper.Run(ctx)
+	<-failed
+	if err := newReadiness(portOf(envoy.Listener.Addr().String()), nil, keeper).check(ctx); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("check = %v, want that the certificate is missing", err)
 	}
 }
 

@@ -11,19 +11,21 @@ import (
 	"time"
 
 	"github.com/isthmus-mesh/isthmus/internal/dns"
+	"github.com/isthmus-mesh/isthmus/internal/sds"
 )
 
 // readiness says whether the pod may get traffic.
 type readiness struct {
 	adminPort uint32
 	dns       *dns.Server // nil when DNS is not captured
+	keeper    *sds.Keeper
 	drainer   drainer
 
 	configured atomic.Bool // Envoy was found complete once; an overloaded Envoy that answers late stays ready
 }
 
-func newReadiness(adminPort uint32, d *dns.Server) *readiness {
-	return &readiness{adminPort: adminPort, dns: d}
+func newReadiness(adminPort uint32, d *dns.Server, k *sds.Keeper) *readiness {
+	return &readiness{adminPort: adminPort, dns: d, keeper: k}
 }
 
 // adminTimeout bounds a question to Envoy's admin interface.
@@ -43,6 +45,10 @@ func (r *readiness) check(ctx context.Context) error {
 	}
 	if r.configured.Load() {
 		return nil
+	}
+	// One from before a restart of this container will do: the control plane may be away just now.
+	if secret, _ := r.keeper.Current(); secret == nil {
+		return errors.New("no certificate has come from the certificate authority")
 	}
 	stats, err := adminGet(ctx, r.adminPort, "/stats?filter=^(server.state|listener_manager.workers_started|"+
 		"cluster_manager.cds.update_success|listener_manager.lds.update_success)$")

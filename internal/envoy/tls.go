@@ -9,6 +9,7 @@ import (
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcher "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
@@ -18,10 +19,12 @@ const (
 	rootSecret     = "ROOTCA"
 )
 
-// agentSDS is the configuration source of the agent's own secrets, over its Unix socket.
+// agentSDS is the configuration source of the agent's own secrets, over its Unix socket. Envoy waits for them without end, rather
+// than to come up after 15 seconds without a certificate.
 func agentSDS(name string) *tls.SdsSecretConfig {
 	return &tls.SdsSecretConfig{Name: name, SdsConfig: &core.ConfigSource{
-		ResourceApiVersion: core.ApiVersion_V3,
+		ResourceApiVersion:  core.ApiVersion_V3,
+		InitialFetchTimeout: durationpb.New(0),
 		ConfigSourceSpecifier: &core.ConfigSource_ApiConfigSource{ApiConfigSource: &core.ApiConfigSource{
 			ApiType:                   core.ApiConfigSource_GRPC,
 			TransportApiVersion:       core.ApiVersion_V3,
