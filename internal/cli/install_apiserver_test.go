@@ -14,10 +14,15 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/isthmus-mesh/isthmus/internal/cli"
+	"github.com/isthmus-mesh/isthmus/internal/install"
 )
 
 const cluster1 = `apiVersion: install.istio.io/v1alpha1
@@ -31,6 +36,7 @@ spec:
       network: network1
 `
 
+// eastWest says network2, as a published guide does for a cluster of network1.
 const eastWest = `apiVersion: install.istio.io/v1alpha1
 kind: IstioOperator
 metadata:
@@ -41,16 +47,16 @@ spec:
     ingressGateways:
       - name: istio-eastwestgateway
         enabled: true
-        label: {istio: eastwestgateway, app: istio-eastwestgateway, topology.istio.io/network: network1}
+        label: {istio: eastwestgateway, app: istio-eastwestgateway, topology.istio.io/network: network2}
         k8s:
-          env: [{name: ISTIO_META_REQUESTED_NETWORK_VIEW, value: network1}]
+          env: [{name: ISTIO_META_REQUESTED_NETWORK_VIEW, value: network2}]
           service:
             ports:
               - {name: status-port, port: 15021, targetPort: 15021}
               - {name: tls, port: 15443, targetPort: 15443}
   values:
     gateways: {istio-ingressgateway: {injectionTemplate: gateway}}
-    global: {network: network1}
+    global: {network: network2}
 `
 
 // command runs the command line as a user would.
@@ -134,17 +140,20 @@ func TestInstallOnARealAPIServer(t *testing.T) {
 	})
 	t.Run("a gateway from standard input touches nothing else", func(t *testing.T) {
 		istioctl := command{t, kubeconfig}
-		before := state(t, client)
+		before := state(t, kubeconfig)
 		out, exit := istioctl.run(eastWest, "install", "-y", "-f", "-")
 		want(t, out, exit, 0, "✔ Ingress gateways installed\n", "✔ Installation complete\n")
 		if strings.Contains(out, "Istiod") || strings.Contains(out, "Removed") {
 			t.Errorf("it did more than the gateway:\n%s", out)
 		}
-		after := state(t, client)
+		after := state(t, kubeconfig)
 		for name, version := range before {
 			if after[name] != version {
 				t.Errorf("%s changed", name)
 			}
+		}
+		if len(before) < 30 { // the definitions alone are more than half of them
+			t.Errorf("only %d objects were looked at", len(before))
 		}
 		wantDeployments(t, client, "istio-eastwestgateway", "istio-ingressgateway", "istiod")
 	})
@@ -161,10 +170,10 @@ func TestInstallOnARealAPIServer(t *testing.T) {
 		if _, err := hooks.Update(ctx, hook, metav1.UpdateOptions{FieldManager: "istiod"}); err != nil {
 			t.Fatal(err)
 		}
-		before := state(t, client)
+		before := state(t, kubeconfig)
 		out, exit := istioctl.run("", "manifest", "apply", "-y", "-f", file)
 		want(t, out, exit, 0, "✔ Installation complete\n")
-		for name, version := range state(t, client) {
+		for name, version := range state(t, kubeconfig) {
 			if before[name] != version {
 				t.Errorf("%s changed", name)
 			}
@@ -194,6 +203,17 @@ func TestInstallOnARealAPIServer(t *testing.T) {
 		istioctl := command{t, kubeconfig}
 		out, exit := istioctl.run("", "uninstall", "-y", "-f", file)
 		want(t, out, exit, 0, "  Removed Deployment/istiod.istio-system.\n", "✔ Uninstall complete\n")
+		wantDeployments(t, client, "istio-eastwestgateway")
+	})
+	t.Run("uninstall by file knows the revision of the file", func(t *testing.T) {
+		istioctl := command{t, kubeconfig}
+		canary := filepath.Join(t.TempDir(), "canary.yaml")
+		check(t, os.WriteFile(canary, []byte(cluster1+"  revision: canary\n  profile: minimal\n"), 0o600))
+		out, exit := istioctl.run("", "install", "-y", "-f", canary)
+		want(t, out, exit, 0, "✔ Istiod installed\n")
+		// It has no proxies, so nobody is asked.
+		out, exit = istioctl.run("", "uninstall", "-f", canary)
+		want(t, out, exit, 0, "  Removed Deployment/istiod-canary.istio-system.\n", "✔ Uninstall complete\n")
 		wantDeployments(t, client, "istio-eastwestgateway")
 	})
 	t.Run("purge removes everything but the namespace", func(t *testing.T) {
@@ -239,7 +259,7 @@ func TestInstallSaysWhyItIsNotReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, exit := command{t, kubeconfig}.run("", "install", "-y", "--set", "profile=minimal", "--readiness-timeout", "3s")
-	want(t, out, exit, 1, "✔ Istio core installed\n", "Waiting for Deployment/istio-system/istiod", "resources not ready after 3s",
+	want(t, out, exit, 1, "✔ Istio core installed\n", "Waiting for Deployment/istio-system/istiod", "✘ Istiod encountered an error: resources not ready after 3s",
 		"Deployment/istio-system/istiod: ", "pod istiod-1: container discovery: ImagePullBackOff: no such image")
 }
 
@@ -258,36 +278,26 @@ func want(t *testing.T, out string, exit, wantExit int, texts ...string) {
 	}
 }
 
-// state is the version of every object that the installer could touch.
-func state(t *testing.T, client kubernetes.Interface) map[string]string {
+// state is the version of every object that the installer made, and of the namespaces.
+func state(t *testing.T, kubeconfig string) map[string]string {
 	t.Helper()
+	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	check(t, err)
+	client, err := metadata.NewForConfig(cfg)
+	check(t, err)
 	out := map[string]string{}
-	ctx := t.Context()
-	deployments, err := client.AppsV1().Deployments("").List(ctx, metav1.ListOptions{})
-	check(t, err)
-	for _, o := range deployments.Items {
-		out["deployment "+o.Name] = o.ResourceVersion
+	list := func(kind schema.GroupVersionKind, selector string) {
+		resource, _ := meta.UnsafeGuessKindToResource(kind)
+		found, err := client.Resource(resource).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
+		check(t, err)
+		for _, o := range found.Items {
+			out[kind.Kind+" "+o.Namespace+"/"+o.Name] = o.ResourceVersion
+		}
 	}
-	services, err := client.CoreV1().Services("istio-system").List(ctx, metav1.ListOptions{})
-	check(t, err)
-	for _, o := range services.Items {
-		out["service "+o.Name] = o.ResourceVersion
+	for _, kind := range append([]schema.GroupVersionKind{install.CRDKind}, install.Kinds...) {
+		list(kind, "operator.istio.io/component")
 	}
-	maps, err := client.CoreV1().ConfigMaps("istio-system").List(ctx, metav1.ListOptions{})
-	check(t, err)
-	for _, o := range maps.Items {
-		out["configmap "+o.Name] = o.ResourceVersion
-	}
-	roles, err := client.RbacV1().ClusterRoles().List(ctx, metav1.ListOptions{LabelSelector: "operator.istio.io/component"})
-	check(t, err)
-	for _, o := range roles.Items {
-		out["clusterrole "+o.Name] = o.ResourceVersion
-	}
-	hooks, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
-	check(t, err)
-	for _, o := range hooks.Items {
-		out["webhook "+o.Name] = o.ResourceVersion
-	}
+	list(corev1.SchemeGroupVersion.WithKind("Namespace"), "")
 	return out
 }
 
