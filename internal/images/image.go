@@ -1,5 +1,5 @@
-// Package images makes container images out of files, without Docker: the tarballs that `ctr images import` loads and that
-// any registry takes. The build tool (tools/images) uses it. It knows nothing of which images the project has, runs no
+// Package images makes container images out of files, without Docker: tarballs of OCI layouts, which `ctr images import`
+// loads and any registry takes. The build tool (tools/images) uses it. It knows nothing of which images the project has, runs no
 // compiler, and writes the same bytes for the same files on any machine.
 package images
 
@@ -15,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // SumsLabel is the image label that lists every file in the form that `sha256sum --check` reads.
@@ -94,6 +95,7 @@ func (s sealed) assemble(cache string) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", s.Name, err)
 	}
+	image = mutate.ConfigMediaType(mutate.MediaType(image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	for _, layer := range s.layers {
 		made, err := layer.write(cache)
 		if err != nil {

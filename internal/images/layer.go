@@ -18,6 +18,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // Layer is a set of files that change together.
@@ -125,7 +126,7 @@ func (l sealedLayer) write(cache string) (v1.Layer, error) {
 			return nil, err
 		}
 	}
-	return tarball.LayerFromFile(file)
+	return tarball.LayerFromFile(file, tarball.WithMediaType(types.OCILayer))
 }
 
 func (l sealedLayer) compress(to io.Writer) error {

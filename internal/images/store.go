@@ -13,10 +13,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// Store is a folder of images, a NAME.tar each, with what is needed to tell whether they are up to date.
+// Store is a folder of images, each a tarball NAME.tar of an OCI layout, with what is needed to tell whether they are up to date.
 type Store struct {
 	Dir string
 	Hub string // stands before the images' names, such as ghcr.io/isthmus-mesh
@@ -43,7 +42,7 @@ func (s Store) Save(image Image) (Saved, error) {
 		return Saved{}, err
 	}
 	saved := Saved{Name: image.Name, Ref: ref.Name(), Path: s.tarball(image.Name)}
-	key := ref.Name() + " " + sealed.key + "\n"
+	key := "oci " + ref.Name() + " " + sealed.key + "\n"
 	if s.upToDate(image.Name, key) {
 		saved.Size, err = sizeOf(saved.Path)
 		return saved, err
@@ -52,7 +51,7 @@ func (s Store) Save(image Image) (Saved, error) {
 	if err != nil {
 		return Saved{}, err
 	}
-	err = writeFile(saved.Path, func(to io.Writer) error { return tarball.Write(ref, made, to) })
+	err = writeFile(saved.Path, func(to io.Writer) error { return writeArchive(to, ref, made) })
 	if err != nil {
 		return Saved{}, err
 	}
@@ -68,15 +67,16 @@ func (s Store) Save(image Image) (Saved, error) {
 
 // Push sends a saved image to another hub under its own name and tag. Credentials are those of Docker's configuration.
 func (s Store) Push(ctx context.Context, saved Saved, hub string, options ...remote.Option) (string, error) {
-	from, err := name.NewTag(saved.Ref)
-	if err != nil {
-		return "", fmt.Errorf("name of image %s: %w", saved.Name, err)
-	}
 	to, err := name.NewTag(strings.TrimSuffix(hub, "/") + "/" + saved.Name + ":" + s.Tag)
 	if err != nil {
 		return "", fmt.Errorf("name of image %s at %s: %w", saved.Name, hub, err)
 	}
-	image, err := tarball.ImageFromPath(saved.Path, &from)
+	unpacked, err := os.MkdirTemp(s.Dir, "push-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(unpacked)
+	image, err := openArchive(saved.Path, unpacked)
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", saved.Path, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,15 +13,17 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
@@ -70,11 +73,7 @@ func store(t *testing.T) Store {
 func TestSaveMakesAnImageThatRuns(t *testing.T) {
 	t.Parallel()
 	saved := save(t, store(t), sample(write(t, "program")))
-	ref, err := name.NewTag("ghcr.io/isthmus-mesh/sample:1.2.3")
-	if err != nil {
-		t.Fatal(err)
-	}
-	image, err := tarball.ImageFromPath(saved.Path, &ref)
+	image, err := openArchive(saved.Path, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +112,63 @@ func TestSaveMakesAnImageThatRuns(t *testing.T) {
 	}
 	if diff := cmp.Diff(toSet(want), toSet(got)); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+}
+
+// What `ctr images import` and other tools look for in a tarball, by the text of the OCI's specification.
+func TestSavedImagesAreOCILayouts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := unpack(save(t, store(t), sample(write(t, "program"))).Path, dir); err != nil {
+		t.Fatal(err)
+	}
+	var version struct{ ImageLayoutVersion string }
+	readJSON(t, filepath.Join(dir, "oci-layout"), &version)
+	if version.ImageLayoutVersion != "1.0.0" {
+		t.Errorf("version of the layout: %q", version.ImageLayoutVersion)
+	}
+	var index v1.IndexManifest
+	readJSON(t, filepath.Join(dir, "index.json"), &index)
+	if len(index.Manifests) != 1 {
+		t.Fatalf("%d images, want one", len(index.Manifests))
+	}
+	entry := index.Manifests[0]
+	const ref = "ghcr.io/isthmus-mesh/sample:1.2.3"
+	if diff := cmp.Diff(map[string]string{"org.opencontainers.image.ref.name": ref, "io.containerd.image.name": ref}, entry.Annotations); diff != "" {
+		t.Errorf("annotations (-want +got):\n%s", diff)
+	}
+	if entry.MediaType != types.OCIManifestSchema1 || entry.Platform == nil || entry.Platform.OS != "linux" || entry.Platform.Architecture != runtime.GOARCH {
+		t.Errorf("manifest %s for %v", entry.MediaType, entry.Platform)
+	}
+	var manifest v1.Manifest
+	readJSON(t, filepath.Join(dir, "blobs", "sha256", entry.Digest.Hex), &manifest)
+	if manifest.MediaType != types.OCIManifestSchema1 || manifest.Config.MediaType != types.OCIConfigJSON || len(manifest.Layers) != 2 {
+		t.Errorf("manifest %+v", manifest)
+	}
+	for _, layer := range manifest.Layers {
+		if layer.MediaType != types.OCILayer {
+			t.Errorf("a layer is %s", layer.MediaType)
+		}
+	}
+	for _, descriptor := range append(manifest.Layers, entry, manifest.Config) {
+		data, err := os.ReadFile(filepath.Join(dir, "blobs", "sha256", descriptor.Digest.Hex))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%x", sha256.Sum256(data)); got != descriptor.Digest.Hex || int64(len(data)) != descriptor.Size {
+			t.Errorf("blob %s has the digest %s and %d bytes, want %d", descriptor.Digest, got, len(data), descriptor.Size)
+		}
+	}
+}
+
+func readJSON(t *testing.T, file string, into any) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(data, into)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
