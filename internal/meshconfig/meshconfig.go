@@ -40,7 +40,22 @@ func Read(text []byte, last *Config) (*Config, []model.Problem) {
 		}
 		proto.Merge(config.Message, part)
 	}
+	r.checkFormat(config.Message, last)
 	return config, r.Problems
+}
+
+// checkFormat puts the last format of the access log, or Envoy's own, in place of one that Envoy would refuse. What is good
+// depends on the encoding, so they stay together.
+func (r *Reader) checkFormat(config *meshv1.MeshConfig, last *Config) {
+	wrong := wrongFormat(config)
+	if wrong == "" {
+		return
+	}
+	r.Problem("accessLogFormat: %s: %s", wrong, r.Instead())
+	config.AccessLogFormat = ""
+	if last != nil {
+		config.AccessLogFormat, config.AccessLogEncoding = last.Message.GetAccessLogFormat(), last.Message.GetAccessLogEncoding()
+	}
 }
 
 // only is a message with one field of the config, by its name in JSON or proto; empty if there is no such field.
