@@ -7,7 +7,6 @@ import (
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	route "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	file "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	setstate "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	httpsetstate "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
@@ -96,25 +95,6 @@ func OfferALPNOfRequest(http1, http2 string) *HTTPFilter {
 			SharedWithUpstream: setstate.FilterStateValue_ONCE,
 		}},
 	})
-}
-
-// FileLog writes access log lines to a path. An empty format is Envoy's own.
-func FileLog(path, format string, asJSON bool) []*accesslog.AccessLog {
-	if path == "" {
-		return nil
-	}
-	config := &file.FileAccessLog{Path: path}
-	if format != "" && !asJSON {
-		config.AccessLogFormat = &file.FileAccessLog_LogFormat{LogFormat: &core.SubstitutionFormatString{
-			Format: &core.SubstitutionFormatString_TextFormatSource{TextFormatSource: &core.DataSource{
-				Specifier: &core.DataSource_InlineString{InlineString: format},
-			}},
-		}}
-	}
-	return []*accesslog.AccessLog{{
-		Name:       "envoy.access_loggers.file",
-		ConfigType: &accesslog.AccessLog_TypedConfig{TypedConfig: Any(config)},
-	}}
 }
 
 // noTimeout is how Envoy is told that a request may take any time.
