@@ -77,7 +77,9 @@ spec:
 func TestFlagsOfOtherGenerationsAreTaken(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{"install", "-w", "--verify", "--vklog=9", "--kubeclient-timeout=1s", "-y"}, {"install", "--wait=false", "-y"}, {"uninstall", "-v", "--purge"},
+		{"install", "-w", "--verify", "--vklog=9", "--kubeclient-timeout=1s", "-y"},
+		{"install", "--wait=false", "-y"},
+		{"uninstall", "-v", "--purge"},
 		{"install", "--as=someone", "--as-uid=1", "--as-group=a", "--as-group=b", "-y"},
 	} {
 		_, failure, exit := offline(t, "", args...)
