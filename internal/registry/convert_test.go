@@ -197,6 +197,8 @@ func TestGatewayServers(t *testing.T) {
 			server(446, "HTTPS", tls(networking.ServerTLSSettings_ISTIO_MUTUAL), "*"),
 			server(0, "HTTP", nil, "*"),
 			server(90, "SPDY", nil, "*"),
+			server(91, "HTTP", nil, "foo.*", "c.example.com", "*example.com", "shop/*.example.com", "a.*.com", ""),
+			server(92, "HTTP", nil, "shop/foo.*"),
 		},
 	})
 	port := func(n uint16, p model.Protocol) model.Port { return model.Port{Name: "p", Number: n, Protocol: p} }
@@ -210,16 +212,17 @@ func TestGatewayServers(t *testing.T) {
 			},
 			{Port: port(443, model.HTTP), TLS: model.Simple, CredentialName: "cert", Hosts: []string{"*"}, HostNamespaces: []string{""}},
 			{Port: port(444, model.TLS), TLS: model.Passthrough, Hosts: []string{"*"}, HostNamespaces: []string{""}},
+			{Port: port(91, model.HTTP), Hosts: []string{"c.example.com", "*.example.com"}, HostNamespaces: []string{"", "shop"}},
 		},
 	}
 	if diff := cmp.Diff(want, g.Model); diff != "" {
 		t.Errorf("gateway (-want +got):\n%s", diff)
 	}
-	if len(g.Problems) != 4 {
-		t.Errorf("%d problems, want 4: %v", len(g.Problems), g.Problems)
+	if len(g.Problems) != 10 {
+		t.Errorf("%d problems, want 10: %v", len(g.Problems), g.Problems)
 	}
 	s := build(registry.NewObjects("cluster1", g), registry.NewObjects("cluster2", g))
-	if got := s.Namespaces["istio-system"].Gateways; len(got) != 1 || len(s.Problems) != 4 {
+	if got := s.Namespaces["istio-system"].Gateways; len(got) != 1 || len(s.Problems) != 10 {
 		t.Errorf("gateways %v with problems %v, want those of the own cluster only", got, texts(s.Problems))
 	}
 }

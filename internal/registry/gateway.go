@@ -9,6 +9,7 @@ import (
 
 	networking "istio.io/api/networking/v1alpha3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/isthmus-mesh/isthmus/internal/model"
 )
@@ -27,6 +28,14 @@ func GatewayFrom(meta *metav1.ObjectMeta, spec *networking.Gateway) *Gateway {
 		server, err := serverFrom(meta.Namespace, s)
 		if err == nil && server.TLS.EndsTLS() {
 			err = checkEnding(spec.GetSelector(), s.GetTls())
+		}
+		for _, host := range s.GetHosts() {
+			if _, name := cutNamespace(host); !isHost(name) {
+				out.Problems = append(out.Problems, fmt.Sprintf("server %d: host %q is left out: use a name, *.SUFFIX or *", i+1, host))
+			}
+		}
+		if err == nil && len(server.Hosts) == 0 {
+			err = errors.New("no host is left, so the server is left out")
 		}
 		if err != nil {
 			out.Problems = append(out.Problems, fmt.Sprintf("server %d: %v", i+1, err))
@@ -70,17 +79,31 @@ func serverFrom(namespace string, s *networking.Server) (model.GatewayServer, er
 	}
 	out.Port.Protocol = protocol
 	for _, host := range s.GetHosts() {
-		ns, name, found := strings.Cut(host, "/")
-		if !found {
-			ns, name = "", host
-		}
+		ns, name := cutNamespace(host)
 		if ns == "." {
 			ns = namespace
+		}
+		if !isHost(name) {
+			continue
 		}
 		out.Hosts = append(out.Hosts, name)
 		out.HostNamespaces = append(out.HostNamespaces, ns)
 	}
 	return out, nil
+}
+
+// cutNamespace takes the namespace off a host of a server: NAMESPACE/NAME, or NAME alone.
+func cutNamespace(host string) (namespace, name string) {
+	if namespace, name, found := strings.Cut(host, "/"); found {
+		return namespace, name
+	}
+	return "", host
+}
+
+// isHost says whether a host of a server is a name, *.SUFFIX or *. Envoy refuses a listener with any other wildcard.
+func isHost(host string) bool {
+	suffix := strings.TrimPrefix(host, "*.")
+	return host == "*" || validation.IsDNS1123Subdomain(strings.ToLower(suffix)) == nil
 }
 
 // tlsModeOf reads the mode of a server. A tls section that only redirects to HTTPS is none.

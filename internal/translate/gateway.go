@@ -151,7 +151,7 @@ func httpRoute(p view.Port) string { return fmt.Sprintf("http.%d", p.Number) }
 
 func gatewayRoute(p view.Port, i int) string {
 	s := p.Servers[i]
-	return fmt.Sprintf("https.%d.%s.%s.%s", p.Number, s.Server.Port.Name, s.Gateway.Name, s.Gateway.Namespace)
+	return fmt.Sprintf("https.%d.%s.%s.%s", s.Server.Port.Number, s.Server.Port.Name, s.Gateway.Name, s.Gateway.Namespace)
 }
 
 // gatewayRoutes are the routes of a gateway's HTTP servers. Hosts that no rule routes are answered with 404.

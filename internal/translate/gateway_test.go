@@ -30,6 +30,24 @@ func TestAServerNameHasOneChain(t *testing.T) {
 	}
 }
 
+func TestServersOfOnePortOfThePodShareAListener(t *testing.T) {
+	t.Parallel()
+	server := func(number uint16, host string) model.GatewayServer {
+		return model.GatewayServer{Port: model.Port{Name: "http", Number: number, Protocol: model.HTTP}, Hosts: []string{host}}
+	}
+	snapshot := &model.Snapshot{Mesh: &model.Mesh{}, Namespaces: map[string]*model.Namespace{"edge": {Gateways: []*model.Gateway{
+		{Namespace: "edge", Name: "a", Servers: []model.GatewayServer{server(80, "a.example.com"), server(8080, "b.example.com")}},
+	}}}}
+	class := view.Class{Namespace: "edge", Labels: "edge/a", Workload: "80=8080"}
+	for part, want := range map[view.Part]string{view.GatewayListeners: "0.0.0.0_8080", view.GatewayRoutes: "http.80"} {
+		class.Part = part
+		set := Generator{}.Build(snapshot, class, nil)
+		if set.Len() != 1 || set.Lookup(want) == nil {
+			t.Errorf("%v: %d resources, want %s alone", part, set.Len(), want)
+		}
+	}
+}
+
 func TestARotatedSecretIsOneResource(t *testing.T) {
 	t.Parallel()
 	server := func(secret string) model.GatewayServer {

@@ -65,7 +65,11 @@ func gatewayClasses(s *model.Snapshot, p Proxy, t Type) []Class {
 			Workload: portsText(s.Workload(p.Cluster, p.Namespace, p.Name)),
 		}}
 	case TypeRoutes:
-		return []Class{{Part: GatewayRoutes, Labels: gateways}}
+		// The ports of the pod, too: by them servers share a listener, and with it a route configuration.
+		return []Class{{
+			Part: GatewayRoutes, Labels: gateways,
+			Workload: portsText(s.Workload(p.Cluster, p.Namespace, p.Name)),
+		}}
 	case TypeNames:
 		return []Class{{Part: Names, Cluster: p.Cluster, Network: p.Network}}
 	case TypeCredentials:

@@ -58,7 +58,7 @@ func GatewaysOf(s *model.Snapshot, c Class) []*model.Gateway {
 // Port is a port that a gateway binds, with the servers on it: those of the oldest Gateway first.
 type Port struct {
 	Bind    uint16 // in the pod
-	Number  uint16 // as the Gateways name it
+	Number  uint16 // as the first server names it; others may name the same port by another number
 	Servers []BoundServer
 }
 
@@ -68,15 +68,17 @@ type BoundServer struct {
 	Server  model.GatewayServer
 }
 
-// GatewayPorts collects what a class of gateways binds. Servers of one port that differ in whether they speak TLS cannot
+// GatewayPorts collects what a class of gateways binds. A Service may give one port of the pod several numbers, so it is the port
+// of the pod that servers meet on: two listeners cannot bind it. Servers of one port that differ in whether they speak TLS cannot
 // share it: the oldest decides, and the others are left out.
 func GatewayPorts(s *model.Snapshot, c Class) []Port {
 	var ports []Port
 	for _, gw := range GatewaysOf(s, c) {
 		for _, server := range gw.Servers {
-			i := slices.IndexFunc(ports, func(p Port) bool { return p.Number == server.Port.Number })
+			bind := targetPort(c.Workload, server.Port.Number)
+			i := slices.IndexFunc(ports, func(p Port) bool { return p.Bind == bind })
 			if i < 0 {
-				ports = append(ports, Port{Number: server.Port.Number, Bind: targetPort(c.Workload, server.Port.Number)})
+				ports = append(ports, Port{Number: server.Port.Number, Bind: bind})
 				i = len(ports) - 1
 			}
 			if first := ports[i].Servers; len(first) > 0 && (first[0].Server.TLS == model.NoTLS) != (server.TLS == model.NoTLS) {
