@@ -82,7 +82,7 @@ func (r *RootConfigMaps) Run(ctx context.Context) error {
 	r.follow(ctx)
 	r.queue.ShutDown()
 	<-done
-	return ctx.Err()
+	return nil
 }
 
 // handler calls f with every object that an informer tells of, deleted ones included.

@@ -58,8 +58,28 @@ func (s Secrets) LoadOrCreate(ctx context.Context) (*Current, error) {
 		}
 		source = SelfSigned
 	}
+	s.warnOfAnotherRoot(ctx, authority, source)
 	s.Log.Info("certificate authority ready", "source", source, "root", authority.Roots().Fingerprint(), "notAfter", authority.NotAfter().UTC())
 	return NewCurrent(authority, source), nil
+}
+
+// warnOfAnotherRoot says loudly that the mesh had another root before this start: workloads that hold certificates of it are cut
+// off from those that get new ones. What the ConfigMap of the own namespace holds was written before.
+func (s Secrets) warnOfAnotherRoot(ctx context.Context, authority *certs.Authority, source Source) {
+	before, err := s.Client.CoreV1().ConfigMaps(s.Namespace).Get(ctx, RootConfigMap, metav1.GetOptions{})
+	if err != nil {
+		return // there is none yet, or it cannot be told: that is no reason not to start
+	}
+	roots, err := trust.ParseBundle([]byte(before.Data[certs.RootFile]))
+	if err != nil || roots.Len() == 0 || overlap(roots, authority.Roots()) {
+		return
+	}
+	fix := "if this was not meant, put the old authority back into secret " + string(source) + " and restart istiod; else restart all workloads"
+	if source == SelfSigned {
+		fix = "secret " + string(PluggedIn) + " is gone or was never there: put it back and restart istiod, or else restart all workloads"
+	}
+	s.Log.Error("the mesh had another root before this start, workloads with its certificates are cut off until they renew",
+		"source", source, "old", roots.Fingerprint(), "new", authority.Roots().Fingerprint(), "fix", fix)
 }
 
 // load reads the authority; nil without an error when neither Secret is there.

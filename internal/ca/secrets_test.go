@@ -3,6 +3,7 @@ package ca
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,85 @@ func TestWatchTakesUpCacertsAndRefusesBadOnes(t *testing.T) {
 	if !current.Authority().Equal(next) {
 		t.Error("a new intermediate was not taken up")
 	}
+}
+
+func TestWatchRefusesARootThatIsStrangeToTheMesh(t *testing.T) {
+	t.Parallel()
+	oldRoot, newRoot1 := newRoot(t), newRoot(t)
+	ca := newIntermediate(t, oldRoot, "cluster1")
+	client, watching := newClient(secretOf(t, ca))
+	log, lines := logLines()
+	secrets := secretsOf(client)
+	current, err := secrets.LoadOrCreate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets.Log = log
+	start(t, func(ctx context.Context) error { return secrets.Watch(ctx, current) })
+	await(t, watching, 2)
+	api := client.CoreV1().Secrets("istio-system")
+
+	next := newIntermediate(t, newRoot1, "cluster1")
+	strange := secretOf(t, next)
+	if _, err := api.Update(t.Context(), strange, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitLine(t, lines, "put both roots into its root-cert.pem")
+	if !current.Authority().Equal(ca) {
+		t.Error("a root that no workload knows was taken up")
+	}
+
+	changed := current.Changed()
+	both := strange.DeepCopy()
+	both.Data[certs.RootFile] = append(slices.Clone(both.Data[certs.RootFile]), oldRoot.Roots().PEM()...)
+	if _, err := api.Update(t.Context(), both, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitClosed(t, changed)
+	if current.Roots().Len() != 2 {
+		t.Error("a bundle with both roots was not taken up")
+	}
+
+	restarted, err := secretsOf(newClientOf(strange)).LoadOrCreate(t.Context())
+	if err != nil || !restarted.Authority().Equal(next) {
+		t.Errorf("a restart does not take the Secret as it is: %v", err)
+	}
+}
+
+func TestAnotherRootThanBeforeTheStartIsSaid(t *testing.T) {
+	t.Parallel()
+	ca := newIntermediate(t, newRoot(t), "cluster1")
+	before := func(roots []byte) *corev1.ConfigMap {
+		return &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: RootConfigMap, Namespace: "istio-system"}, Data: map[string]string{certs.RootFile: string(roots)},
+		}
+	}
+	cases := []struct {
+		name    string
+		objects []runtime.Object
+		want    string // in the first line logged
+	}{
+		{"cacerts was deleted", []runtime.Object{before(ca.Roots().PEM())}, "secret cacerts is gone"},
+		{"cacerts has another root", []runtime.Object{secretOf(t, ca), before(newRoot(t).Roots().PEM())}, "another root"},
+		{"the same root", []runtime.Object{secretOf(t, ca), before(ca.Roots().PEM())}, "certificate authority ready"},
+		{"the first start", nil, "certificate authority ready"},
+	}
+	for _, c := range cases {
+		secrets := secretsOf(newClientOf(c.objects...))
+		log, lines := logLines()
+		secrets.Log = log
+		if _, err := secrets.LoadOrCreate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if line := await(t, lines, 1); !strings.Contains(line, c.want) {
+			t.Errorf("%s: logged %q, want %q", c.name, line, c.want)
+		}
+	}
+}
+
+func newClientOf(objects ...runtime.Object) *fake.Clientset {
+	client, _ := newClient(objects...)
+	return client
 }
 
 // awaitLine waits for a log line with this in it.

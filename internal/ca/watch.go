@@ -8,6 +8,9 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/isthmus-mesh/isthmus/internal/certs"
+	"github.com/isthmus-mesh/isthmus/internal/trust"
 )
 
 // recheck is how often the informers of this package tell of every object again without a change.
@@ -17,8 +20,9 @@ const recheck = 10 * time.Minute
 const retryAfter = 15 * time.Second
 
 // Watch follows the Secrets and swaps a good new authority in until ctx ends. A control plane that runs self-signed takes a
-// cacerts up when it appears, with whatever root. A bad Secret is logged and changes nothing, and so does a deleted one: the
-// authority in use goes on signing.
+// cacerts up when it appears, with whatever root. One that runs on a cacerts takes another only if they have a root in common:
+// else workloads with certificates of either would refuse one another. A bad Secret is logged and changes nothing, and so does a
+// deleted one: the authority in use goes on signing.
 func (s Secrets) Watch(ctx context.Context, current *Current) error {
 	s = s.withDefaults()
 	events := make(chan struct{}, 1)
@@ -49,7 +53,7 @@ func (s Secrets) Watch(ctx context.Context, current *Current) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		case <-events:
 		case <-retry:
 		}
@@ -81,6 +85,10 @@ func (w *watcher) reload(ctx context.Context) (settled bool) {
 	case source == SelfSigned && w.current.Source() == PluggedIn:
 		w.keep("certificate authority not changed", "secret cacerts is gone; put it back before the next restart")
 		return true
+	case w.current.Source() == PluggedIn && !overlap(w.current.Roots(), authority.Roots()):
+		w.keep("certificate authority not changed", "the root in secret cacerts is not among those in use: put both roots into its "+
+			certs.RootFile+" and, once every workload has a new certificate, take the old one out; a restart of istiod takes the secret as it is")
+		return true
 	}
 	w.refused = ""
 	before := w.current.Roots()
@@ -96,6 +104,9 @@ func (w *watcher) reload(ctx context.Context) (settled bool) {
 	}
 	return true
 }
+
+// overlap says whether two bundles have a root in common.
+func overlap(a, b trust.Bundle) bool { return a.Union(b).Len() < a.Len()+b.Len() }
 
 func (w *watcher) keep(event, reason string) {
 	if w.refused == reason {
