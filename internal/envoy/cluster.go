@@ -78,9 +78,10 @@ const (
 	SameAsDownstream
 )
 
-// SpeakHTTP sets the version of HTTP of an upstream.
-func SpeakHTTP(c *cluster.Cluster, v HTTPVersion) {
+// SpeakHTTP sets the version of HTTP of an upstream, and how its connections of HTTP/2 are tried; nil leaves them alone.
+func SpeakHTTP(c *cluster.Cluster, v HTTPVersion, pings *core.KeepaliveSettings) {
 	options := &http.HttpProtocolOptions{}
+	http2 := &core.Http2ProtocolOptions{ConnectionKeepalive: pings}
 	switch v {
 	case HTTP1:
 		options.UpstreamProtocolOptions = &http.HttpProtocolOptions_ExplicitHttpConfig_{
@@ -91,16 +92,14 @@ func SpeakHTTP(c *cluster.Cluster, v HTTPVersion) {
 	case HTTP2:
 		options.UpstreamProtocolOptions = &http.HttpProtocolOptions_ExplicitHttpConfig_{
 			ExplicitHttpConfig: &http.HttpProtocolOptions_ExplicitHttpConfig{
-				ProtocolConfig: &http.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-					Http2ProtocolOptions: http2Options(),
-				},
+				ProtocolConfig: &http.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: http2},
 			},
 		}
 	case SameAsDownstream:
 		options.UpstreamProtocolOptions = &http.HttpProtocolOptions_UseDownstreamProtocolConfig{
 			UseDownstreamProtocolConfig: &http.HttpProtocolOptions_UseDownstreamHttpConfig{
 				HttpProtocolOptions:  &core.Http1ProtocolOptions{},
-				Http2ProtocolOptions: http2Options(),
+				Http2ProtocolOptions: http2,
 			},
 		}
 	}
@@ -109,14 +108,12 @@ func SpeakHTTP(c *cluster.Cluster, v HTTPVersion) {
 	}
 }
 
-// http2Options notices a cut link in seconds: a ping goes out with the first request after a pause
-// (https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/protocol.proto#config-core-v3-keepalivesettings).
-func http2Options() *core.Http2ProtocolOptions {
-	return &core.Http2ProtocolOptions{ConnectionKeepalive: &core.KeepaliveSettings{
-		Interval:               duration(30 * time.Second),
-		Timeout:                duration(5 * time.Second),
-		ConnectionIdleInterval: duration(time.Second),
-	}}
+// PingsAfterPause notices a cut link in seconds: a ping goes out with the first request after a pause
+// (https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/protocol.proto#config-core-v3-keepalivesettings). There
+// are no others: servers of gRPC end the connections of clients that ping while they ask for nothing
+// (https://github.com/grpc/grpc/blob/master/doc/keepalive.md, too_many_pings).
+func PingsAfterPause() *core.KeepaliveSettings {
+	return &core.KeepaliveSettings{Timeout: duration(5 * time.Second), ConnectionIdleInterval: duration(time.Second)}
 }
 
 // NoticeCutLinks makes an upstream end connections whose peer is gone: keepalive for idle ones, the user timeout for

@@ -32,7 +32,7 @@ func upstreams(prev *Set, s *model.Snapshot, _ view.Class) *Set {
 	b.shard("", s.Mesh, func(sb *shardBuilder) {
 		sb.add(passThrough, s.Mesh, func() proto.Message {
 			c := envoy.PassThroughUpstream(passThrough, s.Mesh.ConnectTimeout)
-			envoy.SpeakHTTP(c, envoy.SameAsDownstream)
+			envoy.SpeakHTTP(c, envoy.SameAsDownstream, nil)
 			return c
 		})
 		sb.add(blackHole, s.Mesh, func() proto.Message { return envoy.EmptyUpstream(blackHole, s.Mesh.ConnectTimeout) })
@@ -64,14 +64,14 @@ func upstream(u view.Upstream) *cluster.Cluster {
 	alpn := alpnTCP
 	switch {
 	case u.Port.Protocol.IsHTTP2():
-		envoy.SpeakHTTP(c, envoy.HTTP2)
+		envoy.SpeakHTTP(c, envoy.HTTP2, envoy.PingsAfterPause())
 		alpn = alpnHTTP2
 	case u.Port.Protocol == model.HTTP:
-		envoy.SpeakHTTP(c, envoy.HTTP1)
+		envoy.SpeakHTTP(c, envoy.HTTP1, nil)
 		alpn = alpnHTTP1
 	case u.Port.Protocol == model.Auto:
 		// Requests on such a port say by filter state which protocols to offer.
-		envoy.SpeakHTTP(c, envoy.SameAsDownstream)
+		envoy.SpeakHTTP(c, envoy.SameAsDownstream, envoy.PingsAfterPause())
 	}
 	envoy.NoticeCutLinks(c)
 	envoy.ServiceMetadata(c, string(u.Service.Hostname), u.Service.Namespace, u.Service.Name)
@@ -146,7 +146,7 @@ func inboundUpstreams(prev *Set, s *model.Snapshot, c view.Class) *Set {
 		add := func(name string) {
 			sb.add(name, s.Mesh, func() proto.Message {
 				c := envoy.InboundUpstream(name, inboundSource, s.Mesh.ConnectTimeout)
-				envoy.SpeakHTTP(c, envoy.SameAsDownstream)
+				envoy.SpeakHTTP(c, envoy.SameAsDownstream, nil)
 				return c
 			})
 		}
