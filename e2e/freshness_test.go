@@ -57,6 +57,8 @@ func oneMore(t *testing.T, l *lab, second *kube.Client, admin string) time.Durat
 		select {
 		case <-t.Context().Done():
 			t.Fatal(t.Context().Err())
+		case <-time.After(2 * time.Minute):
+			t.Fatal("no new pod is Ready after two minutes")
 		case pod := <-ready:
 			address, since = pod, time.Now()
 		}

@@ -70,7 +70,7 @@ func rootEverywhere(t *testing.T, l *lab) {
 	for _, c := range clusters {
 		l.kubectl(t, c, "create", "namespace", "fresh")
 		there := func(notUID string) (uid string) {
-			eventually(t, 10*time.Second, c+": the root is in a new namespace", func() error {
+			eventually(t, time.Minute, c+": the root is in a new namespace", func() error {
 				out, err := l.run(t.Context(), "", "kubectl", "--context", c, "get", "configmap", "-n", "fresh", "istio-ca-root-cert", format)
 				if err != nil {
 					return fmt.Errorf("%s", out)
@@ -189,8 +189,8 @@ func incompleteAuthority(t *testing.T, l *lab) {
 	chain := l.kubectl(t, "cluster1", "get", "secret", "cacerts", "-n", "istio-system", "-o=jsonpath={.data.cert-chain\\.pem}")
 	patch(`{"op":"remove","path":"/data/cert-chain.pem"}`)
 	defer patch(fmt.Sprintf(`{"op":"add","path":"/data/cert-chain.pem","value":%q}`, chain))
-	eventually(t, 10*time.Second, "istiod names the file", func() error {
-		logs := l.kubectl(t, "cluster1", "logs", "-n", "istio-system", "deploy/istiod", "--tail=20")
+	eventually(t, time.Minute, "istiod names the file", func() error {
+		logs := l.kubectl(t, "cluster1", "logs", "-n", "istio-system", "deploy/istiod", "--since=2m")
 		if !strings.Contains(logs, "cert-chain.pem: missing") {
 			return errors.New(logs)
 		}

@@ -167,6 +167,15 @@ func (l *lab) mustWith(t *testing.T, stdin, name string, args ...string) string 
 	return out.String()
 }
 
+// mustJSON runs a command that has to succeed and reads what it prints.
+func (l *lab) mustJSON(t *testing.T, into any, name string, args ...string) {
+	t.Helper()
+	out := l.must(t, name, args...)
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		t.Fatalf("%s %s: %v in\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
 func (l *lab) kubectl(t *testing.T, cluster string, args ...string) string {
 	t.Helper()
 	return l.must(t, "kubectl", append([]string{"--context", cluster}, args...)...)
@@ -226,17 +235,21 @@ func (l *lab) rollout(t *testing.T, cluster, workload string) {
 	l.kubectl(t, cluster, "rollout", "status", "-n", "sample", workload, "--timeout=120s")
 }
 
-// answers calls helloworld from a cluster and counts who answered.
-func (l *lab) answers(t *testing.T, cluster string, calls int) map[string]int {
+// answers calls helloworld from a cluster, one call after the other, and counts who answered. A call that fails is an error.
+func (l *lab) answers(t *testing.T, cluster string, calls int) (map[string]int, error) {
 	t.Helper()
+	const script = `i=0; while [ $i -lt "$0" ]; do curl -sS -m 10 helloworld.sample:5000/hello || exit; i=$((i+1)); done`
+	out, err := l.run(t.Context(), "", "kubectl", "--context", cluster, "exec", "-n", "sample", "deploy/sleep", "-c", "sleep", "--",
+		"sh", "-c", script, strconv.Itoa(calls))
+	if err != nil {
+		return nil, fmt.Errorf("call helloworld from %s: %w\n%s", cluster, err, out)
+	}
 	got := map[string]int{}
-	for range calls {
-		out := l.kubectl(t, cluster, "exec", "-n", "sample", "deploy/sleep", "-c", "sleep", "--",
-			"curl", "-sS", "-m", "10", "helloworld.sample:5000/hello")
-		version, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(out), "Hello version: "), ",")
+	for line := range strings.Lines(out) {
+		version, _, _ := strings.Cut(strings.TrimPrefix(line, "Hello version: "), ",")
 		got[version]++
 	}
-	return got
+	return got, nil
 }
 
 // bothVersions waits until both versions answer from both clusters.
@@ -244,22 +257,13 @@ func (l *lab) bothVersions(t *testing.T) {
 	t.Helper()
 	for _, c := range clusters {
 		eventually(t, time.Minute, "both versions answer from "+c, func() error {
-			if got := l.answers(t, c, 10); got["v1"] == 0 || got["v2"] == 0 || got["v1"]+got["v2"] != 10 {
-				return fmt.Errorf("answers: %v", got)
+			got, err := l.answers(t, c, 10)
+			if err == nil && (got["v1"] == 0 || got["v2"] == 0 || got["v1"]+got["v2"] != 10) {
+				err = fmt.Errorf("answers: %v", got)
 			}
-			return nil
+			return err
 		})
 	}
-}
-
-// verify runs the mesh's own checks, which must be green from all clusters.
-func (l *lab) verify(t *testing.T) string {
-	t.Helper()
-	out := l.must(t, "istioctl", "verify", "--contexts=cluster1,cluster2", "-o", "json")
-	if !json.Valid([]byte(out)) {
-		t.Errorf("verify -o json prints what is no JSON:\n%s", out)
-	}
-	return out
 }
 
 // eventually repeats a check of something real, a cluster, until it holds.
