@@ -49,8 +49,8 @@ type Options struct {
 	Reviewers func(cluster string) (TokenReviewer, bool)
 	// Clusters lists the IDs that Reviewers knows, for the error about one it does not. Nil lists the own one.
 	Clusters func() []string
-	// Audience that tokens must be made for. Default: DefaultAudience.
-	Audience string
+	// Audiences that tokens may be made for; one of them will do. Default: DefaultAudience.
+	Audiences []string
 	// CacheFor is how long a successful review is believed again without asking. Default: 1 min. It bounds how long a
 	// token outlives its pod, so it stays short. Negative switches the cache off.
 	CacheFor time.Duration
@@ -61,8 +61,8 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Audience == "" {
-		o.Audience = DefaultAudience
+	if len(o.Audiences) == 0 {
+		o.Audiences = []string{DefaultAudience}
 	}
 	if o.CacheFor == 0 {
 		o.CacheFor = time.Minute

@@ -83,6 +83,20 @@ func harness(local, remote *apiServer, clock func() time.Time) *Authenticator {
 	})
 }
 
+func TestTokensMayBeForAnyOfTheAudiences(t *testing.T) {
+	t.Parallel()
+	for audiences, good := range map[string]bool{"": false, "istio-ca": false, "kubernetes": true, "istio-ca,kubernetes": true} {
+		server := goodServer()
+		a := New(Options{
+			Domain: domain, Cluster: "cluster1", Audiences: strings.FieldsFunc(audiences, func(r rune) bool { return r == ',' }),
+			Reviewers: func(string) (TokenReviewer, bool) { return server, true },
+		})
+		if _, err := a.Authenticate(call("authorization", "Bearer tok-audience")); (err == nil) != good {
+			t.Errorf("audiences %q: error %v for a token for kubernetes", audiences, err)
+		}
+	}
+}
+
 func call(pairs ...string) context.Context {
 	return metadata.NewIncomingContext(context.Background(), metadata.Pairs(pairs...))
 }

@@ -52,12 +52,12 @@ func (a *Authenticator) byToken(ctx context.Context) (Caller, error) {
 func (a *Authenticator) review(ctx context.Context, reviewer TokenReviewer, token string) (Caller, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.options.ReviewTimeout)
 	defer cancel()
-	question := &authv1.TokenReview{Spec: authv1.TokenReviewSpec{Token: token, Audiences: []string{a.options.Audience}}}
+	question := &authv1.TokenReview{Spec: authv1.TokenReviewSpec{Token: token, Audiences: a.options.Audiences}}
 	answer, err := reviewer.Create(ctx, question, metav1.CreateOptions{})
 	if err != nil {
 		return Caller{}, fmt.Errorf("its API server could not review the token: %s", withoutToken(err.Error(), token))
 	}
-	caller, err := callerOf(answer.Status, a.options.Domain, a.options.Audience)
+	caller, err := callerOf(answer.Status, a.options.Domain, a.options.Audiences)
 	if err != nil {
 		return Caller{}, errors.New(withoutToken(err.Error(), token))
 	}
@@ -65,7 +65,7 @@ func (a *Authenticator) review(ctx context.Context, reviewer TokenReviewer, toke
 }
 
 // callerOf reads an API server's answer.
-func callerOf(s authv1.TokenReviewStatus, domain trust.Domain, audience string) (Caller, error) {
+func callerOf(s authv1.TokenReviewStatus, domain trust.Domain, audiences []string) (Caller, error) {
 	if !s.Authenticated {
 		reason := s.Error
 		if reason == "" {
@@ -74,8 +74,8 @@ func callerOf(s authv1.TokenReviewStatus, domain trust.Domain, audience string) 
 		return Caller{}, fmt.Errorf("its API server does not accept the token: %s", reason)
 	}
 	// An API server that knows nothing of audiences leaves the list empty; the token is then good for that server only.
-	if !slices.Contains(s.Audiences, audience) {
-		return Caller{}, fmt.Errorf("the token is not for audience %s (but for [%s])", audience, strings.Join(s.Audiences, ", "))
+	if !slices.ContainsFunc(s.Audiences, func(audience string) bool { return slices.Contains(audiences, audience) }) {
+		return Caller{}, fmt.Errorf("the token is not for audience %s (but for [%s])", strings.Join(audiences, " or "), strings.Join(s.Audiences, ", "))
 	}
 	if !slices.Contains(s.User.Groups, serviceAccounts) {
 		return Caller{}, fmt.Errorf("user %q is not a service account", s.User.Username)

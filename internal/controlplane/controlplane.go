@@ -148,7 +148,7 @@ func (d *istiod) authenticator() (*authn.Authenticator, trust.Domain, error) {
 		return nil, domain, fmt.Errorf("trust domain of the mesh: %w", err)
 	}
 	return authn.New(authn.Options{
-		Domain: domain, Cluster: d.Cluster,
+		Domain: domain, Cluster: d.Cluster, Audiences: d.TokenAudiences,
 		Reviewers: func(cluster string) (authn.TokenReviewer, bool) {
 			client, ok := d.clusters.Client(model.Cluster(cluster))
 			if !ok {

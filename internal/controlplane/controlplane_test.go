@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,14 @@ func TestPlaintextIsForLoopbackOnly(t *testing.T) {
 		if err := o.Validate(); (err == nil) != ok {
 			t.Errorf("Validate with %q = %v, want ok %t", address, err, ok)
 		}
+	}
+}
+
+// Not parallel: it sets the environment.
+func TestEnvironmentIsRead(t *testing.T) {
+	t.Setenv("TOKEN_AUDIENCES", "istio-ca,vault")
+	if got := FromEnvironment().TokenAudiences; !slices.Equal(got, []string{"istio-ca", "vault"}) {
+		t.Errorf("token audiences %q", got)
 	}
 }
 

@@ -29,6 +29,7 @@ type Options struct {
 	// loopback address.
 	PlaintextAddress string
 
+	TokenAudiences []string      // of callers' tokens, one will do (TOKEN_AUDIENCES); empty means istio-ca
 	CustomHosts    []string      // further names in istiod's certificate (ISTIOD_CUSTOM_HOST)
 	DefaultCertTTL time.Duration // of workloads that ask for none (DEFAULT_WORKLOAD_CERT_TTL)
 	MaxCertTTL     time.Duration // MAX_WORKLOAD_CERT_TTL
@@ -46,6 +47,7 @@ func FromEnvironment() Options {
 		WebhookAddress:    ":15017",
 		HTTPAddress:       ":8080",
 		MonitoringAddress: ":15014",
+		TokenAudiences:    list(os.Getenv("TOKEN_AUDIENCES")),
 		CustomHosts:       list(os.Getenv("ISTIOD_CUSTOM_HOST")),
 		DefaultCertTTL:    duration("DEFAULT_WORKLOAD_CERT_TTL", 24*time.Hour),
 		MaxCertTTL:        duration("MAX_WORKLOAD_CERT_TTL", 90*24*time.Hour),

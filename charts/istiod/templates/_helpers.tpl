@@ -50,6 +50,8 @@ istio: pilot
     fieldRef: {apiVersion: v1, fieldPath: spec.serviceAccountName}
 - name: CLUSTER_ID
   value: {{ .Values.global.multiCluster.clusterName | default "Kubernetes" | quote }}
+- name: TOKEN_AUDIENCES
+  value: {{ .Values.global.sds.token.aud | quote }}
 - name: GOMEMLIMIT
   valueFrom:
     resourceFieldRef: {resource: limits.memory, divisor: "1"}
