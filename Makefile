@@ -102,14 +102,17 @@ vuln: generate ## known vulnerabilities in what is linked in (asks vuln.go.dev)
 ## ---- test: rings, from cheap to dear
 
 .PHONY: test
-test: rings-start packages build images ## what continuous integration runs: lint and rings 1 to 4
-	@tools/ring.sh "lint" $(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory test-unit test-golden test-mesh test-lab
-	@echo "== all rings" && cat dist/rings.txt
+test: SHORT := -short
+test: all-rings ## what continuous integration runs: lint and rings 1 to 4
 
 .PHONY: test-all
-test-all: test ## and all guides, documentation pages and faults in the lab
-	@TEST_ALL=1 $(MAKE) --no-print-directory test-lab-alone test-lab
+test-all: all-rings ## the same with those tests on real clusters that short runs leave out
+
+.PHONY: all-rings
+all-rings: rings-start packages build images
+	@tools/ring.sh "lint" $(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory SHORT=$(SHORT) test-unit test-golden test-mesh test-lab-alone test-lab
+	@echo "== all rings" && cat dist/rings.txt
 
 .PHONY: rings-start
 rings-start: check-guides
@@ -134,11 +137,11 @@ test-mesh: generate lab-binaries ## ring 3: control planes in one process, then 
 test-lab: check-root check-guides build images ## ring 4: guides and pages on real clusters (root)
 	@[ -n "$(RING4)" ] || { echo "ring 4 has no tests" >&2; exit 1; }
 	@tools/ring.sh "ring 4, lab" env PATH="$(CURDIR)/bin:$$PATH" ISTIO="$(CURDIR)" \
-	  $(RACE) -tags lab -count 1 -p 1 -timeout 40m -v $(RING4)
+	  $(RACE) -tags lab $(SHORT) -count 1 -p 1 -timeout 40m -v $(RING4)
 
 .PHONY: test-lab-alone
 test-lab-alone: check-root lab-binaries ## the lab's own tests on real clusters (root)
-	@cd lab && ../tools/ring.sh "ring 4, the lab itself" $(GO) test -tags lab -count 1 -timeout 30m .
+	@cd lab && ../tools/ring.sh "ring 4, the lab itself" $(GO) test -tags lab $(SHORT) -count 1 -timeout 30m .
 
 .PHONY: check-guides
 check-guides:

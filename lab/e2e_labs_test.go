@@ -36,6 +36,7 @@ func TestTwoLabsSideBySide(t *testing.T) {
 	t.Run("two networks", testTwoNetworks)
 	t.Run("webhook and service account", testControlPlane)
 	t.Run("addresses are kept and freed", testAddresses)
+	t.Run("labels and logs", testLabelsAndLogs)
 	t.Run("up again", testUpAgain)
 	t.Run("up after the node died", testRepair)
 	lab(t, "down", "--name", apart)
@@ -171,6 +172,19 @@ func testAddresses(t *testing.T) {
 	}
 }
 
+func testLabelsAndLogs(t *testing.T) {
+	for node, want := range map[string]string{"cluster1-node1": "region1 region1-a", "cluster2-node2": "region2 region2-b"} {
+		cluster, _, _ := strings.Cut(node, "-")
+		labels := `{.metadata.labels.topology\.kubernetes\.io/region} {.metadata.labels.topology\.kubernetes\.io/zone}`
+		if got := (in{apart, cluster}).kubectl(t, "get", "node", node, "-o", "jsonpath="+labels); got != want {
+			t.Errorf("%s is in %q, want %q", node, got, want)
+		}
+	}
+	if out := lab(t, "logs", "kubelet", "--name", apart, "--cluster", "cluster2", "--node", "2"); !strings.Contains(out, "cluster2-node2") {
+		t.Errorf("the kubelet's log does not name its node:\n%.500s", out)
+	}
+}
+
 func testUpAgain(t *testing.T) {
 	if out := lab(t, "up", "--name", flat); !strings.Contains(out, "is up already") {
 		t.Errorf("up of a lab that is up: %s", out)
@@ -182,6 +196,9 @@ func testUpAgain(t *testing.T) {
 }
 
 func testRepair(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: the longest of these tests, which few users come to need")
+	}
 	c := in{flat, "cluster2"}
 	address := c.address(t, "server")
 	for _, pid := range processes(t, flat+"/c2n1/node.json") {

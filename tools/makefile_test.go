@@ -61,6 +61,36 @@ func TestWhatTakesRootSaysSoAtOnce(t *testing.T) {
 	}
 }
 
+// A ring that runs twice costs minutes, one that does not run costs more.
+func TestEveryRingRunsOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file(t, dir, "e2e/a_test.go", "//go:build lab\n\npackage e2e\n")
+	// Makes below make, which run also where only commands are shown.
+	text, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file(t, dir, "Makefile", string(text))
+	file(t, dir, "tools/README.md", "")
+	program(t, filepath.Join(dir, "tools"), "ring.sh", "")
+	for target, short := range map[string]bool{"test": true, "test-all": false} {
+		out, err := makeIn(t, dir, "-n", target)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", target, err, out)
+		}
+		for _, ring := range []string{"lint", "ring 1, unit", "ring 2, golden", "ring 3, in process", "ring 4, lab", "ring 4, the lab itself"} {
+			if got := strings.Count(out, `tools/ring.sh "`+ring+`" `); got != 1 {
+				t.Errorf("%s runs %s %d times", target, ring, got)
+			}
+		}
+		want := map[bool]int{true: 2, false: 0}[short]
+		if got := strings.Count(out, "-tags lab -short "); got != want {
+			t.Errorf("%s: %d rings on clusters are short, want %d, in\n%s", target, got, want, out)
+		}
+	}
+}
+
 // Such as those of a release's archive.
 func TestRingsAreCompleteWithoutTheHistory(t *testing.T) {
 	t.Parallel()
