@@ -4,10 +4,12 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,6 +115,47 @@ func TestABadEditOfTheMeshKeepsWhatWasGood(t *testing.T) {
 	got = set("connectTimeout: soon\naccessLogFile: /other", "networks: {network2: {}}")
 	if got.AccessLogFile != "/other" || got.ConnectTimeout != 3*time.Second || got.Networks[0].Network != "network2" || len(m.trouble()) != 1 {
 		t.Errorf("mesh = %+v, problems %v", got, m.trouble())
+	}
+}
+
+func TestShutdownLetsRequestsFinish(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	begun, finish, returned := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	var done atomic.Bool
+	go func() {
+		returned <- serveOn(ctx, l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			close(begun)
+			<-finish
+			done.Store(true)
+		}))
+	}()
+	answered := make(chan error, 1)
+	go func() {
+		res, err := http.Get("http://" + l.Addr().String())
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		answered <- err
+	}()
+	<-begun
+	cancel()
+	for err = nil; err == nil; { // until the end has begun
+		var conn net.Conn
+		if conn, err = net.Dial("tcp", l.Addr().String()); err == nil {
+			_ = conn.Close()
+		}
+	}
+	go close(finish)
+	if err := <-returned; err != nil || !done.Load() {
+		t.Errorf("returned %v, request done: %t", err, done.Load())
+	}
+	if err := <-answered; err != nil {
+		t.Error(err)
 	}
 }
 

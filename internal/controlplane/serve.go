@@ -23,15 +23,25 @@ func serveHTTP(ctx context.Context, address string, handler http.Handler, config
 	if config != nil {
 		l = tls.NewListener(l, config)
 	}
+	return serveOn(ctx, l, handler)
+}
+
+// serveOn serves on a listener. It returns once requests have finished, or been cut.
+func serveOn(ctx context.Context, l net.Listener, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
-	stopped := context.AfterFunc(ctx, func() {
+	finished := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(finished)
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_ = server.Shutdown(ending) // what is not finished by now is cut
 	})
-	defer stopped()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", address, err)
+	err := server.Serve(l)
+	if !stop() {
+		<-finished // Serve returns as soon as Shutdown begins
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	return nil
 }
