@@ -159,6 +159,34 @@ func TestShutdownLetsRequestsFinish(t *testing.T) {
 	}
 }
 
+func TestAPanicKeepsTheLastSnapshot(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	updates, published := make(chan clusters.Update), make(chan *model.Snapshot, 1)
+	settings := newMeshSettings(registry.Own{Cluster: "c1"}, quiet)
+	p := newPublisher(updates, settings.current, func(s *model.Snapshot) { published <- s }, quiet)
+	ended := make(chan error, 1)
+	go func() { ended <- p.run(ctx) }()
+	good := clusters.Update{Clusters: []*registry.Objects{registry.NewObjects("c1")}}
+	updates <- good
+	first := <-published
+	updates <- clusters.Update{Clusters: []*registry.Objects{nil}} // no such thing comes; it stands for what panics
+	updates <- good
+	if p.snapshot() != first {
+		t.Error("a panic took the snapshot away")
+	}
+	settings.setInstalled("network1", "")
+	p.settingsChanged()
+	if next := <-published; next.Mesh.Network != "network1" {
+		t.Errorf("mesh %+v after a panic", next.Mesh)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPublisherBuildsOnChangesOfObjectsAndSettings(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

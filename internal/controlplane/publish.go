@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/isthmus-mesh/isthmus/internal/clusters"
@@ -61,7 +62,7 @@ func (p *publisher) run(ctx context.Context) error {
 			continue // the own cluster has not been read yet
 		}
 		last := p.last.Load()
-		next := registry.Build(last, objects, p.mesh())
+		next := p.build(last, objects)
 		if next == last {
 			continue
 		}
@@ -69,6 +70,17 @@ func (p *publisher) run(ctx context.Context) error {
 		p.last.Store(next)
 		p.publish(next)
 	}
+}
+
+// build makes the next snapshot. A panic over some object must not take the control plane away: the last snapshot stays.
+func (p *publisher) build(last *model.Snapshot, objects []*registry.Objects) (next *model.Snapshot) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.log.Error("building a snapshot panicked, the last one stays", "cause", cause, "stack", string(debug.Stack()))
+			next = last
+		}
+	}()
+	return registry.Build(last, objects, p.mesh())
 }
 
 // logProblems writes those problems of the user's configuration that were not there before.
