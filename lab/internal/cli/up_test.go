@@ -65,24 +65,29 @@ func TestAMachineThatCannotCarryALabIsToldWhyWithTheFix(t *testing.T) {
 					return []cgroup.Hierarchy{{Controllers: []string{"cpu", "pids"}}}, nil
 				}
 			},
-			"", []string{"controllers cpuset, memory are not available", "mount them", "cgroup_enable=cpuset,memory"},
+			"",
+			[]string{"controllers cpuset, memory are not available", "mount them", "cgroup_enable=cpuset,memory"},
 		},
 		{
 			"a package is missing",
 			func(m *host.Machine) { m.Lacks = func() []host.Need { return []host.Need{host.Needs()[0]} } },
-			"", []string{"the program nft", "to install: `"},
+			"",
+			[]string{"the program nft", "to install: `"},
 		},
 		{
 			"the range that was asked for is taken", func(m *host.Machine) { m.Routes = routes("10.90.3.0/24") },
-			"10.90.0.0/16", []string{"10.90.0.0/16 is taken by the route to 10.90.3.0/24 on interface eth0", "choose another with --range"},
+			"10.90.0.0/16",
+			[]string{"10.90.0.0/16 is taken by the route to 10.90.3.0/24 on interface eth0", "choose another with --range"},
 		},
 		{
 			"all ranges are taken", func(m *host.Machine) { m.Routes = routes("10.0.0.0/8") },
-			"", []string{"no address range is free", "--range 10.200.0.0/16"},
+			"",
+			[]string{"no address range is free", "--range 10.200.0.0/16"},
 		},
 		{
 			"disk full", func(m *host.Machine) { m.Free = func(string) (uint64, error) { return 1 << 30, nil } },
-			"", []string{"1024 MiB free, 2048 MiB are needed", "make room, or set ISTHMUS_LAB_DIR"},
+			"",
+			[]string{"1024 MiB free, 2048 MiB are needed", "make room, or set ISTHMUS_LAB_DIR"},
 		},
 	}
 	for _, c := range cases {
