@@ -142,8 +142,7 @@ func newIstiod(o Options, config *rest.Config, log *slog.Logger) (*istiod, error
 // authenticator knows callers by certificate or token. The trust domain is read once: changing it means new
 // certificates for everybody.
 func (d *istiod) authenticator() (*authn.Authenticator, trust.Domain, error) {
-	mesh := d.settings.current()
-	domain, err := trust.ParseDomain(mesh.TrustDomain)
+	domain, err := trust.ParseDomain(d.settings.fixTrustDomain())
 	if err != nil {
 		return nil, domain, fmt.Errorf("trust domain of the mesh: %w", err)
 	}
@@ -202,7 +201,7 @@ func (d *istiod) injection(ctx context.Context, group *errgroup.Group, authority
 	if d.WebhookAddress == "" {
 		return nil
 	}
-	config := &webhook.Config{}
+	config := &webhook.Config{TrustDomain: d.settings.current().TrustDomain}
 	native := &nativeSidecars{}
 	if err := native.watch(ctx, d.client); err != nil {
 		return fmt.Errorf("watch nodes: %w", err)

@@ -118,6 +118,29 @@ func TestABadEditOfTheMeshKeepsWhatWasGood(t *testing.T) {
 	}
 }
 
+func TestTheTrustDomainStaysUntilARestart(t *testing.T) {
+	t.Parallel()
+	m := newMeshSettings(registry.Own{Cluster: "c1"}, quiet)
+	set := func(mesh string) {
+		m.setConfig(&corev1.ConfigMap{Data: map[string]string{"mesh": mesh}})
+	}
+	set("trustDomain: td1")
+	if got := m.fixTrustDomain(); got != "td1" {
+		t.Fatalf("started with %s", got)
+	}
+	set("trustDomain: td2\naccessLogFile: /dev/stdout")
+	if got := m.current(); got.TrustDomain != "td1" || got.AccessLogFile != "/dev/stdout" {
+		t.Errorf("mesh = %+v", got)
+	}
+	if p := m.trouble(); len(p) != 1 || !strings.Contains(p[0].Text, "restarted") {
+		t.Errorf("problems %v", p)
+	}
+	set("trustDomain: td1")
+	if p := m.trouble(); len(p) != 0 {
+		t.Errorf("problems %v after it was set back", p)
+	}
+}
+
 func TestShutdownLetsRequestsFinish(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

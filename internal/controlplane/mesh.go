@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 
@@ -26,6 +27,7 @@ type meshSettings struct {
 	own      registry.Own
 	mesh     *model.Mesh
 	config   *meshconfig.Config // nil until the first one has been read
+	domain   string             // the trust domain that stays until the next start; empty before it is fixed
 	networks []model.NetworkSetting
 	problems []model.Problem
 }
@@ -57,6 +59,12 @@ func (m *meshSettings) setConfig(cm *corev1.ConfigMap) {
 	networks, more := registry.NetworksFrom([]byte(cm.Data["meshNetworks"]), m.networks)
 	m.config, m.networks, m.problems = config, networks, append(problems, more...)
 	m.read()
+	if wanted := registry.MeshOf(config, networks, m.own).TrustDomain; m.domain != "" && wanted != m.domain {
+		m.problems = append(m.problems, model.Problem{
+			Object: model.Ref{Kind: "ConfigMap key", Name: "mesh"},
+			Text:   fmt.Sprintf("trustDomain %s takes effect when istiod is restarted: until then it is %s", wanted, m.domain),
+		})
+	}
 	for _, p := range m.problems {
 		m.log.Warn("mesh configuration", "object", p.Object.String(), "problem", p.Text)
 	}
@@ -77,6 +85,18 @@ func (m *meshSettings) read() {
 		config, _ = meshconfig.Read(nil, nil)
 	}
 	m.mesh = registry.MeshOf(config, m.networks, m.own)
+	if m.domain != "" {
+		m.mesh.TrustDomain = m.domain
+	}
+}
+
+// fixTrustDomain gives the trust domain, and keeps it whatever the ConfigMap says from now on: the certificate authority and the
+// check of callers read it once, and proxies must not be told of another one.
+func (m *meshSettings) fixTrustDomain() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.domain = m.mesh.TrustDomain
+	return m.domain
 }
 
 // configMapName is the name of an object of this revision of the control plane.

@@ -21,6 +21,8 @@ import (
 
 // Config is the injector's configuration as it was last good. The zero value has none yet. Any goroutine may use it.
 type Config struct {
+	TrustDomain string // what the control plane started with, in place of the mesh's; empty: the mesh's
+
 	current atomic.Pointer[inject.Inputs] // nil until the first one that can be read
 
 	mu   sync.Mutex         // guards the fields below
@@ -44,6 +46,9 @@ func (c *Config) Set(valuesJSON, meshYAML []byte) error {
 	defer c.mu.Unlock()
 	c.mesh, _ = meshconfig.Read(meshYAML, c.mesh) // the control plane reports what is wrong with it
 	in, err := inject.InputsFrom(valuesJSON, c.mesh.Message)
+	if c.TrustDomain != "" {
+		in.TrustDomain = c.TrustDomain
+	}
 	if errors.Is(err, inject.ErrUnreadable) || err != nil && c.good {
 		return err
 	}
