@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -178,7 +179,7 @@ func (d *istiod) secure(ctx context.Context, group *errgroup.Group) error {
 		return fmt.Errorf("certificate authority: %w", err)
 	}
 	serving, err := ca.NewServingCertificate(authority, ca.ServingOptions{
-		Names: ca.ServerNames(d.Namespace, d.Revision, d.CustomHosts...), Log: d.log,
+		Names: d.servingNames(), Log: d.log,
 	})
 	if err != nil {
 		return fmt.Errorf("istiod's own certificate: %w", err)
@@ -194,6 +195,16 @@ func (d *istiod) secure(ctx context.Context, group *errgroup.Group) error {
 	security.RegisterIstioCertificateServiceServer(server, signer)
 	group.Go(func() error { return serveGRPC(ctx, d.GRPCAddress, server) })
 	return d.injection(ctx, group, authority, serving)
+}
+
+// servingNames are the names in istiod's certificate: those of its Services, the one that the mesh tells proxies to call, and
+// those that the installation adds.
+func (d *istiod) servingNames() []string {
+	hosts := d.CustomHosts
+	if host := d.settings.discoveryHost(); net.ParseIP(host) == nil {
+		hosts = append([]string{host}, hosts...)
+	}
+	return ca.ServerNames(d.Namespace, d.Revision, hosts...)
 }
 
 // injection serves the webhook and keeps its registration in the cluster up to date.

@@ -141,6 +141,18 @@ func TestTheTrustDomainStaysUntilARestart(t *testing.T) {
 	}
 }
 
+func TestServingNamesHoldTheDiscoveryAddress(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{"istiod.example.com:15012": "istiod.example.com", "mesh.example.com": "mesh.example.com", "192.0.2.1:15012": ""} {
+		d := &istiod{Options: Options{Namespace: "istio-system", CustomHosts: []string{"own.example.com"}}, settings: newMeshSettings(registry.Own{}, quiet)}
+		d.settings.setConfig(&corev1.ConfigMap{Data: map[string]string{"mesh": "defaultConfig: {discoveryAddress: '" + address + "'}"}})
+		names := d.servingNames()
+		if want != "" && !slices.Contains(names, want) || slices.Contains(names, "192.0.2.1") || !slices.Contains(names, "own.example.com") {
+			t.Errorf("with %s: %q", address, names)
+		}
+	}
+}
+
 func TestShutdownLetsRequestsFinish(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

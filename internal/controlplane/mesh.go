@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -97,6 +98,20 @@ func (m *meshSettings) fixTrustDomain() string {
 	defer m.mu.Unlock()
 	m.domain = m.mesh.TrustDomain
 	return m.domain
+}
+
+// discoveryHost is the name by which proxies call the control plane, when the mesh says one; it may be an address.
+func (m *meshSettings) discoveryHost() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.config == nil {
+		return ""
+	}
+	address := m.config.Message.GetDefaultConfig().GetDiscoveryAddress()
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
 }
 
 // configMapName is the name of an object of this revision of the control plane.
