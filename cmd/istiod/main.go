@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/isthmus-mesh/isthmus/internal/controlplane"
 	"github.com/isthmus-mesh/isthmus/internal/version"
@@ -56,12 +57,27 @@ func newCommand() *cobra.Command {
 	flags.StringVar(&o.Domain, "domain", o.Domain, "suffix of service names")
 	flags.StringVar(&o.GRPCAddress, "secureGRPCAddr", o.GRPCAddress, "TLS address of discovery and certificates; empty switches it off")
 	flags.StringVar(&o.WebhookAddress, "httpsAddr", o.WebhookAddress, "HTTPS address of the injection webhook; empty switches it off")
-	flags.StringVar(&o.HTTPAddress, "httpAddr", o.HTTPAddress, "HTTP address of /ready and debugging")
-	flags.StringVar(&o.MonitoringAddress, "monitoringAddr", o.MonitoringAddress, "HTTP address of metrics, version and debugging")
+	flags.StringVar(&o.HTTPAddress, "httpAddr", o.HTTPAddress, "HTTP address of /ready and debugging; empty switches it off")
+	flags.StringVar(&o.MonitoringAddress, "monitoringAddr", o.MonitoringAddress, "HTTP address of metrics, version and debugging; empty switches it off")
 	flags.StringVar(&o.PlaintextAddress, "test-plaintext-xds", "", "for tests only: loopback address of xDS without TLS, which also switches identity checks, certificates and injection off")
 	flags.BoolVar(&debug, "debug", false, "log more")
+	ignored(flags)
 	root.AddCommand(&cobra.Command{
 		Use: "discovery", Short: "Run the control plane", Args: cobra.NoArgs, RunE: run, SilenceUsage: true,
 	})
 	return root
+}
+
+// ignored takes flags that manifests for Istio's control plane set and that have no meaning here.
+func ignored(flags *pflag.FlagSet) {
+	const why = "accepted and ignored: for manifests that set it"
+	for _, name := range []string{
+		"log_output_level", "log_stacktrace_level", "log_caller", "log_target", "log_rotate",
+		"keepaliveInterval", "keepaliveTimeout", "keepaliveMaxServerConnectionAge", "ctrlz_address", "ctrlz_port", "registries", "resync",
+	} {
+		flags.String(name, "", why)
+	}
+	for _, name := range []string{"log_as_json", "profile"} {
+		flags.Bool(name, false, why)
+	}
 }

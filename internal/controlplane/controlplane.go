@@ -82,7 +82,9 @@ func Run(ctx context.Context, o Options, log *slog.Logger) error {
 	}
 
 	// 5. People, probes, and scrapers.
-	group.Go(func() error { return serveHTTP(ctx, o.HTTPAddress, d.httpHandler(), nil) })
+	if o.HTTPAddress != "" {
+		group.Go(func() error { return serveHTTP(ctx, o.HTTPAddress, d.httpHandler(), nil) })
+	}
 	if o.MonitoringAddress != "" {
 		group.Go(func() error { return serveHTTP(ctx, o.MonitoringAddress, d.monitoringHandler(), nil) })
 	}
@@ -190,10 +192,12 @@ func (d *istiod) secure(ctx context.Context, group *errgroup.Group) error {
 	group.Go(func() error { return secrets.Watch(ctx, authority) })
 	group.Go(func() error { return ca.NewRootConfigMaps(d.client, authority, d.log).Run(ctx) })
 
-	server := grpc.NewServer(append(d.xds.ServerOptions(), grpc.Creds(credentials.NewTLS(serving.TLSConfig())))...)
-	d.xds.Register(server)
-	security.RegisterIstioCertificateServiceServer(server, signer)
-	group.Go(func() error { return serveGRPC(ctx, d.GRPCAddress, server) })
+	if d.GRPCAddress != "" {
+		server := grpc.NewServer(append(d.xds.ServerOptions(), grpc.Creds(credentials.NewTLS(serving.TLSConfig())))...)
+		d.xds.Register(server)
+		security.RegisterIstioCertificateServiceServer(server, signer)
+		group.Go(func() error { return serveGRPC(ctx, d.GRPCAddress, server) })
+	}
 	return d.injection(ctx, group, authority, serving)
 }
 
@@ -213,13 +217,13 @@ func (d *istiod) injection(ctx context.Context, group *errgroup.Group, authority
 		return nil
 	}
 	config := &webhook.Config{TrustDomain: d.settings.current().TrustDomain}
-	native := &nativeSidecars{}
-	if err := native.watch(ctx, d.client); err != nil {
-		return fmt.Errorf("watch nodes: %w", err)
+	native, err := d.nativeSidecars(ctx)
+	if err != nil {
+		return err
 	}
 	mux := http.NewServeMux()
 	webhook.NewInjector(webhook.InjectorOptions{
-		Config: config, NativeSidecars: native.native.Load, Metrics: d.metrics, Log: d.log,
+		Config: config, NativeSidecars: native, Metrics: d.metrics, Log: d.log,
 	}).Register(mux)
 	group.Go(func() error {
 		return webhook.WatchConfig(ctx, webhook.ConfigWatch{
@@ -239,6 +243,18 @@ func (d *istiod) injection(ctx context.Context, group *errgroup.Group, authority
 	})
 	group.Go(func() error { return serveHTTP(ctx, d.WebhookAddress, mux, serving.TLSConfig()) })
 	return nil
+}
+
+// nativeSidecars tells whether sidecars are init containers that go on: as the installation says, or as the nodes can.
+func (d *istiod) nativeSidecars(ctx context.Context) (func() bool, error) {
+	if d.NativeSidecars != Auto {
+		return func() bool { return d.NativeSidecars == Always }, nil
+	}
+	nodes := &nativeSidecars{}
+	if err := nodes.watch(ctx, d.client); err != nil {
+		return nil, fmt.Errorf("watch nodes: %w", err)
+	}
+	return nodes.native.Load, nil
 }
 
 // eachChange gives a value for each change of the authority.

@@ -40,6 +40,12 @@ func TestPlaintextIsForLoopbackOnly(t *testing.T) {
 // Not parallel: it sets the environment.
 func TestEnvironmentIsRead(t *testing.T) {
 	t.Setenv("TOKEN_AUDIENCES", "istio-ca,vault")
+	for word, want := range map[string]NativeSidecars{"": Auto, "auto": Auto, "true": Always, "FALSE": Never, "nonsense": Auto} {
+		t.Setenv("ENABLE_NATIVE_SIDECARS", word)
+		if got := FromEnvironment().NativeSidecars; got != want {
+			t.Errorf("ENABLE_NATIVE_SIDECARS=%s is read as %v", word, got)
+		}
+	}
 	if got := FromEnvironment().TokenAudiences; !slices.Equal(got, []string{"istio-ca", "vault"}) {
 		t.Errorf("token audiences %q", got)
 	}

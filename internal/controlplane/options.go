@@ -20,10 +20,13 @@ type Options struct {
 	PodName   string // POD_NAME
 	Domain    string // suffix of service names
 
+	// Where the process listens. Empty switches a server off.
 	GRPCAddress       string // TLS: discovery and certificates
 	WebhookAddress    string // HTTPS: injection
 	HTTPAddress       string // readiness and debugging
 	MonitoringAddress string // metrics, version and debugging
+
+	NativeSidecars NativeSidecars // ENABLE_NATIVE_SIDECARS
 
 	// PlaintextAddress serves discovery without TLS and without any check of who calls. It is for tests and must be a
 	// loopback address.
@@ -33,6 +36,28 @@ type Options struct {
 	CustomHosts    []string      // further names in istiod's certificate (ISTIOD_CUSTOM_HOST)
 	DefaultCertTTL time.Duration // of workloads that ask for none (DEFAULT_WORKLOAD_CERT_TTL)
 	MaxCertTTL     time.Duration // MAX_WORKLOAD_CERT_TTL
+}
+
+// NativeSidecars says whether sidecars are init containers that go on, where a pod does not say it.
+type NativeSidecars int
+
+// The values: as the nodes of the own cluster can, or as the installation says.
+const (
+	Auto NativeSidecars = iota
+	Always
+	Never
+)
+
+// nativeSidecarsFrom reads Istio's words. One that is none of them leaves it to the nodes.
+func nativeSidecarsFrom(word string) NativeSidecars {
+	switch strings.ToLower(word) {
+	case "true":
+		return Always
+	case "false":
+		return Never
+	default:
+		return Auto
+	}
 }
 
 // FromEnvironment gives the defaults, with what the pod's environment says in place of them.
@@ -47,6 +72,7 @@ func FromEnvironment() Options {
 		WebhookAddress:    ":15017",
 		HTTPAddress:       ":8080",
 		MonitoringAddress: ":15014",
+		NativeSidecars:    nativeSidecarsFrom(os.Getenv("ENABLE_NATIVE_SIDECARS")),
 		TokenAudiences:    list(os.Getenv("TOKEN_AUDIENCES")),
 		CustomHosts:       list(os.Getenv("ISTIOD_CUSTOM_HOST")),
 		DefaultCertTTL:    duration("DEFAULT_WORKLOAD_CERT_TTL", 24*time.Hour),
