@@ -116,7 +116,7 @@ func (l *lab) explainRequests(t *testing.T) {
 		logs := l.kubectl(t, c, "logs", "-n", "sample", "deploy/sleep", "-c", "istio-proxy", "--since=3m")
 		left := 40
 		for line := range strings.Lines(logs) {
-			if strings.Contains(line, " 200 - via_upstream") || left == 0 {
+			if strings.Contains(line, `" 200 - `) || left == 0 {
 				continue
 			}
 			left--

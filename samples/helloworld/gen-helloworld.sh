@@ -78,5 +78,9 @@ spec:
               cpu: 100m
           ports:
             - containerPort: 5000
+          readinessProbe:
+            httpGet: {path: /hello, port: 5000}
+            periodSeconds: 1
+            timeoutSeconds: 5
 YAML
 fi
