@@ -159,15 +159,16 @@ func gatewayRoutes(prev *Set, s *model.Snapshot, c view.Class) *Set {
 	b := newSetBuilder(prev)
 	for _, p := range view.GatewayPorts(s, c) {
 		b.shard(fmt.Sprint(p.Number), nil, func(sb *shardBuilder) {
-			add := func(name string, redirect bool) {
-				sb.add(name, redirect, func() proto.Message { return unrouted(name, p.Number, redirect) })
+			if answers := plainAnswers(p); len(answers.redirected)+len(answers.unknown) > 0 {
+				name := httpRoute(p)
+				sb.add(name, answers, func() proto.Message { return unrouted(name, p.Number, answers) })
 			}
 			for i, srv := range p.Servers {
 				switch srv.Server.TLS {
 				case model.NoTLS:
-					add(httpRoute(p), srv.Server.HTTPSRedirect)
 				case model.Simple, model.Mutual:
-					add(gatewayRoute(p, i), false)
+					name := gatewayRoute(p, i)
+					sb.add(name, false, func() proto.Message { return unrouted(name, p.Number, gatewayAnswers{}) })
 				case model.Passthrough, model.AutoPassthrough:
 				}
 			}
@@ -176,11 +177,51 @@ func gatewayRoutes(prev *Set, s *model.Snapshot, c view.Class) *Set {
 	return b.done()
 }
 
-func unrouted(name string, port uint16, redirect bool) *route.RouteConfiguration {
-	answer := envoy.Respond("default", 404)
-	if redirect {
-		answer = envoy.RedirectToHTTPS("default")
+// gatewayAnswers are the domains of a port by what the gateway answers for them itself. A domain is there once.
+type gatewayAnswers struct {
+	redirected, unknown []string
+}
+
+// Equal compares the lists by their items.
+func (g gatewayAnswers) Equal(other any) bool {
+	o, ok := other.(gatewayAnswers)
+	return ok && slices.Equal(g.redirected, o.redirected) && slices.Equal(g.unknown, o.unknown)
+}
+
+// plainAnswers goes by the hosts of each server without TLS: one may redirect to HTTPS what another serves.
+func plainAnswers(p view.Port) (g gatewayAnswers) {
+	taken := serverNames{}
+	for _, s := range p.Servers {
+		if s.Server.TLS != model.NoTLS {
+			continue
+		}
+		names, ok := taken.claim(s.Server.Hosts)
+		if ok && len(names) == 0 {
+			names = []string{"*"}
+		}
+		if s.Server.HTTPSRedirect {
+			g.redirected = append(g.redirected, names...)
+		} else {
+			g.unknown = append(g.unknown, names...)
+		}
 	}
-	host := envoy.VirtualHost(fmt.Sprintf("blackhole:%d", port), []string{"*"}, answer)
-	return envoy.RouteConfiguration(name, []*route.VirtualHost{host})
+	return g
+}
+
+func unrouted(name string, port uint16, answers gatewayAnswers) *route.RouteConfiguration {
+	var hosts []*route.VirtualHost
+	unknown := answers.unknown
+	if len(answers.redirected) > 0 {
+		hosts = append(hosts, envoy.VirtualHost(fmt.Sprintf("redirect:%d", port), answers.redirected, envoy.RedirectToHTTPS("default")))
+	}
+	switch {
+	case len(answers.redirected) == 0:
+		unknown = []string{"*"}
+	case !slices.Contains(answers.redirected, "*") && !slices.Contains(unknown, "*"):
+		unknown = append(slices.Clone(unknown), "*")
+	}
+	if len(unknown) > 0 {
+		hosts = append(hosts, envoy.VirtualHost(fmt.Sprintf("blackhole:%d", port), unknown, envoy.Respond("default", 404)))
+	}
+	return envoy.RouteConfiguration(name, hosts)
 }

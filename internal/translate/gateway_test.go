@@ -48,6 +48,37 @@ func TestServersOfOnePortOfThePodShareAListener(t *testing.T) {
 	}
 }
 
+func TestRedirectsToHTTPSGoByHost(t *testing.T) {
+	t.Parallel()
+	server := func(redirect bool, hosts ...string) view.BoundServer {
+		return view.BoundServer{Server: model.GatewayServer{Hosts: hosts, HTTPSRedirect: redirect}}
+	}
+	cases := []struct {
+		name                string
+		servers             []view.BoundServer
+		redirected, unknown []string
+	}{
+		{"none", []view.BoundServer{server(false, "a.example.com")}, nil, []string{"*"}},
+		{"all", []view.BoundServer{server(true, "*")}, []string{"*"}, nil},
+		{"one of two", []view.BoundServer{server(true, "a.example.com"), server(false, "b.example.com")}, []string{"a.example.com"}, []string{"b.example.com", "*"}},
+		{"all but one", []view.BoundServer{server(false, "a.example.com"), server(true, "*")}, []string{"*"}, []string{"a.example.com"}},
+		{"the oldest has a host", []view.BoundServer{server(true, "a.example.com"), server(false, "A.example.com")}, []string{"a.example.com"}, []string{"*"}},
+	}
+	for _, c := range cases {
+		var redirected, unknown []string
+		for _, host := range unrouted("http.80", 80, plainAnswers(view.Port{Number: 80, Servers: c.servers})).GetVirtualHosts() {
+			if host.GetRoutes()[0].GetRedirect() != nil {
+				redirected = append(redirected, host.GetDomains()...)
+			} else {
+				unknown = append(unknown, host.GetDomains()...)
+			}
+		}
+		if !slices.Equal(redirected, c.redirected) || !slices.Equal(unknown, c.unknown) {
+			t.Errorf("%s: redirects %q and knows nothing of %q, want %q and %q", c.name, redirected, unknown, c.redirected, c.unknown)
+		}
+	}
+}
+
 func TestARotatedSecretIsOneResource(t *testing.T) {
 	t.Parallel()
 	server := func(secret string) model.GatewayServer {
