@@ -2,6 +2,7 @@ package xds
 
 import (
 	"slices"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/mem"
 
@@ -200,7 +201,7 @@ func (w *watch) settle(c *change, next []held) {
 			if r := lookup(next, name); r != nil {
 				c.addOne(r)
 			} else {
-				c.removed = append(c.removed, name)
+				c.none(w.typeURL, name)
 			}
 		}
 		return
@@ -211,7 +212,19 @@ func (w *watch) settle(c *change, next []held) {
 		c.add(all, func(r *translate.Resource) bool { return w.owed.has(r.Name) })
 		absent = absent.without(all.names())
 	}
-	c.removed = append(c.removed, absent...)
+	for _, name := range absent {
+		c.none(w.typeURL, name)
+	}
+}
+
+// none answers a name that there is nothing of. Envoy takes no notice of a removal of routes that it does not hold, and would wait for
+// them 15 seconds: a route configuration that went between a listener and its question is answered with an empty one.
+func (c *change) none(typeURL, name string) {
+	if typeURL == typeRoute && utf8.ValidString(name) {
+		c.addOne(translate.NoRoutes(name))
+		return
+	}
+	c.removed = append(c.removed, name)
 }
 
 // worldChange is compare for the state-of-the-world protocol: whole types are sent whole if anything in them changed.

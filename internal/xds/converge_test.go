@@ -83,6 +83,9 @@ func (h *holder) delta(ctx context.Context, m *mesh) error {
 			}
 			h.has[r.GetTypeUrl()][res.GetName()] = string(res.GetResource().GetValue())
 			h.versions[r.GetTypeUrl()][res.GetName()] = res.GetVersion()
+			if r.GetTypeUrl() == typeRoute && isEmpty(typeRoute, res.GetResource().GetValue(), res.GetName()) {
+				delete(h.has[typeRoute], res.GetName()) // there are no such routes
+			}
 		}
 		for _, name := range r.GetRemovedResources() {
 			delete(h.has[r.GetTypeUrl()], name)

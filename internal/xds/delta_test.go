@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
 	"github.com/isthmus-mesh/isthmus/internal/view"
@@ -34,6 +35,27 @@ func TestDeltaStartsAsEnvoyAsks(t *testing.T) {
 	c.ack(c.want(typeListener, []string{"l"}, nil))
 	c.subscribe(typeRoute, "80")
 	c.ack(c.want(typeRoute, []string{"80"}, nil))
+	c.quiet()
+}
+
+func TestRoutesThatWentBeforeTheyWereAskedForAreAnsweredEmpty(t *testing.T) {
+	t.Parallel()
+	m := started(t)
+	c := m.delta("p")
+	c.subscribe(typeRoute, "80", "gone")
+	r := c.want(typeRoute, []string{"80", "gone"}, nil)
+	c.ack(r)
+	for _, resource := range r.GetResources() {
+		none := &routev3.RouteConfiguration{}
+		if resource.GetName() != "gone" {
+			continue
+		}
+		if err := resource.GetResource().UnmarshalTo(none); err != nil || none.GetName() != "gone" || len(none.GetVirtualHosts()) > 0 {
+			t.Errorf("got %v, error %v", none, err)
+		}
+	}
+	m.put(routes, content{"80": 1, "gone": 1})
+	c.ack(c.want(typeRoute, []string{"gone"}, nil))
 	c.quiet()
 }
 

@@ -286,7 +286,7 @@ func (c *deltaClient) quiet() {
 		c.probes++
 		name := fmt.Sprintf("probe-%d", c.probes)
 		c.subscribe(typeRoute, name)
-		r := c.want(typeRoute, nil, []string{name})
+		r := c.want(typeRoute, []string{name}, nil)
 		c.ack(r)
 		if r.GetSystemVersionInfo() == fmt.Sprint(c.m.revision) {
 			return
