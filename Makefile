@@ -156,7 +156,7 @@ demo: packages build images ## two clusters as one mesh on this machine (root), 
 
 # Sizes and more: make bench BENCH_FLAGS="-proxies 300 -keep"; `go run ./bench -h` lists them.
 BENCH_FLAGS ?=
-BENCH = LAB_BIN="$$(bin/isthmus-lab build)" $(GO) run ./bench
+BENCH = programs=$$(bin/isthmus-lab build) && LAB_BIN="$$programs" $(GO) run ./bench
 
 .PHONY: bench
 bench: generate lab-command ## the control plane under load: latency, CPU, memory, bytes; BENCH_FLAGS="-clusters 2 -keep"

@@ -91,6 +91,19 @@ func TestEveryRingRunsOnce(t *testing.T) {
 	}
 }
 
+func TestTheBenchDoesNotRunWithoutItsPrograms(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file(t, dir, "bin/README.md", "")
+	file(t, dir, "lab/README.md", "")
+	program(t, filepath.Join(dir, "bin"), "isthmus-lab", "echo no compiler >&2; exit 1")
+	program(t, dir, "go", `[ "$1" != run ] || echo the bench runs`)
+	out, err := makeIn(t, dir, "bench")
+	if err == nil || !strings.Contains(out, "no compiler") || strings.Contains(out, "the bench runs") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // Such as those of a release's archive.
 func TestRingsAreCompleteWithoutTheHistory(t *testing.T) {
 	t.Parallel()
