@@ -78,7 +78,7 @@ func wrongOperator(whole, name, argument, length string) string {
 		return fmt.Sprintf("the operator %s needs an argument in parentheses", whole)
 	case !needs && !takes && strings.Contains(whole, "("):
 		return fmt.Sprintf("the operator %s takes no argument", whole)
-	case length != "" && (!needs || slices.Contains(notShortened, name)):
+	case length != "" && !slices.Contains(shortens, name):
 		return fmt.Sprintf("the operator %s takes no length", whole)
 	case strings.Count(argument, "?") > 1 && slices.Contains(headers, name):
 		return fmt.Sprintf("the operator %s has more than one alternative", whole)
@@ -100,7 +100,7 @@ var (
 	needArgument = append(strings.Fields(`
 CEL CLUSTER_METADATA COALESCE COMMON_DURATION DYNAMIC_METADATA ENVIRONMENT FILTER_STATE METADATA QUERY_PARAM STREAM_INFO_REQ
 UPSTREAM_FILTER_STATE UPSTREAM_METADATA`), headers...)
-	notShortened = strings.Fields(`CLUSTER_METADATA COMMON_DURATION`)
+	shortens     = append(strings.Fields(`PATH QUERY_PARAMS CEL COALESCE DYNAMIC_METADATA ENVIRONMENT FILTER_STATE METADATA QUERY_PARAM STREAM_INFO_REQ UPSTREAM_FILTER_STATE`), headers...)
 	takeArgument = strings.Fields(`
 DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT
 DOWNSTREAM_PEER_CERT_V_END DOWNSTREAM_PEER_CERT_V_START DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT EMIT_TIME EMIT_TIME_LOCAL

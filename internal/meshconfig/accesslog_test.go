@@ -24,6 +24,8 @@ func TestFormatsThatEnvoyRefusesAreFound(t *testing.T) {
 		{"%REQ()%", "needs an argument"},
 		{"%PROTOCOL(a)%", "takes no argument"},
 		{"%PROTOCOL:4%", "takes no length"},
+		{"%UPSTREAM_METADATA(a:b):4%", "takes no length"},
+		{"%PATH:4% %FILTER_STATE(a):4%", ""},
 		{"%REQ(A?B?C)%", "more than one alternative"},
 	}
 	for _, c := range cases {
