@@ -32,11 +32,7 @@ func TestTwoLabsSideBySide(t *testing.T) {
 			in{name, cluster}.deploy(t, nodes)
 		}
 	}
-	t.Run("one network", testOneNetwork)
-	t.Run("two networks", testTwoNetworks)
-	t.Run("webhook and service account", testControlPlane)
-	t.Run("addresses are kept and freed", testAddresses)
-	t.Run("labels and logs", testLabelsAndLogs)
+	t.Run("in use", testInUse)
 	t.Run("up again", testUpAgain)
 	t.Run("up after the node died", testRepair)
 	lab(t, "down", "--name", apart)
@@ -46,6 +42,22 @@ func TestTwoLabsSideBySide(t *testing.T) {
 	}
 	lab(t, "down", "--name", flat)
 	checkGone(t, flat)
+}
+
+// testInUse are the tests that leave the labs and each other alone: most of their time is that of answers which do not come.
+func testInUse(t *testing.T) {
+	for name, test := range map[string]func(*testing.T){
+		"one network":                  testOneNetwork,
+		"two networks":                 testTwoNetworks,
+		"webhook and service account":  testControlPlane,
+		"addresses are kept and freed": testAddresses,
+		"labels and logs":              testLabelsAndLogs,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
 }
 
 func testOneNetwork(t *testing.T) {
@@ -250,6 +262,10 @@ func TestNothingIsLeftOfAnUpThatEndsHalfWay(t *testing.T) {
 	}
 	checkGone(t, short)
 
+	if testing.Short() {
+		t.Log("short: that a lab which was left half made is made anew is not tried")
+		return
+	}
 	kill(t, started(), syscall.SIGKILL)
 	if out := lab(t, "up", "--name", short, "--clusters", "1"); !strings.Contains(out, "half made") {
 		t.Errorf("up of a lab that was left half made: %s", out)
