@@ -98,10 +98,11 @@ func addresses(texts []string) []netip.Addr {
 	return out
 }
 
-// SliceFrom trims an EndpointSlice. It gives nil for one that is not of a Service of this cluster, or holds no IPs.
+// SliceFrom trims an EndpointSlice. It gives nil for one that is not of a Service of this cluster, or holds no IPv4 addresses:
+// connections over IPv6 pass pods' proxies by, so a client's proxy would offer mutual TLS to an application.
 func SliceFrom(s *discoveryv1.EndpointSlice) *Slice {
 	service := s.Labels[discoveryv1.LabelServiceName]
-	if service == "" || s.Labels[mcsLabel] != "" || s.AddressType == discoveryv1.AddressTypeFQDN {
+	if service == "" || s.Labels[mcsLabel] != "" || s.AddressType == discoveryv1.AddressTypeFQDN || s.AddressType == discoveryv1.AddressTypeIPv6 {
 		return nil
 	}
 	out := &Slice{Namespace: s.Namespace, Name: s.Name, Service: service}

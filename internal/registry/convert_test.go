@@ -130,6 +130,11 @@ func TestSliceIsTrimmed(t *testing.T) {
 	if got := registry.SliceFrom(s); got != nil {
 		t.Errorf("a copied slice gives %v, want nil", got)
 	}
+	delete(s.Labels, "multicluster.kubernetes.io/service-name")
+	s.AddressType = discoveryv1.AddressTypeIPv6
+	if got := registry.SliceFrom(s); got != nil {
+		t.Errorf("a slice of IPv6 addresses gives %v, want nil: sidecars do not listen there", got)
+	}
 }
 
 func TestPodKnowsItsWorkload(t *testing.T) {
