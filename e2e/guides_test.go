@@ -98,11 +98,10 @@ func uninstalled(t *testing.T, l *lab) {
 	l.rollout(t, "cluster1", "deploy/sleep")
 }
 
-// The page of our own that the demo runs, on clusters that nothing has touched.
-func TestPageMultiPrimary(t *testing.T) {
+// The demo, which runs our own page on clusters that nothing has touched, and then what the mesh that it leaves must stand.
+func TestDemo(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, "page")
-	l.page(t, filepath.Join(repository(t), "docs", "install", "multi-primary.md"))
+	l := newDemo(t, "demotest")
 	l.bothVersions(t)
 	t.Run("freshness", func(t *testing.T) { freshness(t, l) })
 	t.Run("protocols", func(t *testing.T) { protocols(t, l) })

@@ -59,14 +59,44 @@ func newLab(t *testing.T, name string, args ...string) *lab {
 	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l.env = append(l.env, "KUBECONFIG="+kubeconfig, "ISTIO="+l.dir, "WORK_DIR="+l.dir, "MESH=mesh1", "NETWORK_1=network1",
-		"CLUSTER_1=cluster1", "CLUSTER_2=cluster2", "CTX_1=cluster1", "CTX_2=cluster2",
-		"CTX_CLUSTER1=cluster1", "CTX_CLUSTER2=cluster2")
+	l.setVariables()
 	images, err := filepath.Glob(filepath.Join(root, "dist", "images", "*.tar"))
 	if err != nil || len(images) == 0 {
 		t.Fatalf("no images: run make images (%v)", err)
 	}
 	l.must(t, "isthmus-lab", append([]string{"load-image", "--name", name}, images...)...)
+	return l
+}
+
+// setVariables sets what guides take as given, and the kubeconfig of the lab's clusters.
+func (l *lab) setVariables() {
+	l.env = append(l.env, "KUBECONFIG="+filepath.Join(l.dir, "kubeconfig"), "ISTIO="+l.dir, "WORK_DIR="+l.dir, "MESH=mesh1", "NETWORK_1=network1",
+		"CLUSTER_1=cluster1", "CLUSTER_2=cluster2", "CTX_1=cluster1", "CTX_2=cluster2",
+		"CTX_CLUSTER1=cluster1", "CTX_CLUSTER2=cluster2")
+}
+
+// newDemo runs the demo, which brings clusters up and makes a mesh of them, and takes over what it leaves running.
+func newDemo(t *testing.T, name string) *lab {
+	t.Helper()
+	root := repository(t)
+	l := &lab{name: name, dir: filepath.Join(root, "dist", name)}
+	l.env = append(os.Environ(), "PATH="+filepath.Join(root, "bin")+":"+os.Getenv("PATH"), "DEMO_LAB="+name)
+	l.watch(t)
+	t.Cleanup(func() { l.down(t) })
+	cmd := exec.CommandContext(t.Context(), filepath.Join(root, "tools", "demo.sh"))
+	cmd.Env, cmd.Dir = l.env, root
+	start := time.Now()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("the demo: %v\n%s", err, out)
+	}
+	t.Logf("the demo took %.1f s", time.Since(start).Seconds())
+	for _, want := range []string{"checks passed in 2 clusters", "export KUBECONFIG=" + filepath.Join(l.dir, "kubeconfig"), "isthmus lab down --name " + name} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the demo does not say %q:\n%s", want, out)
+		}
+	}
+	l.setVariables()
 	return l
 }
 

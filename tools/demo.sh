@@ -4,7 +4,7 @@
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 name=${DEMO_LAB:-demo}
-scratch=$root/dist/demo
+scratch=$root/dist/$name
 start=$(date +%s)
 
 say() { printf '\n== %s (after %s s)\n' "$1" $(($(date +%s) - start)); }
