@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -58,7 +59,7 @@ func (m *meshSettings) setConfig(cm *corev1.ConfigMap) {
 	defer m.mu.Unlock()
 	config, problems := meshconfig.Read([]byte(cm.Data["mesh"]), m.config)
 	networks, more := registry.NetworksFrom([]byte(cm.Data["meshNetworks"]), m.networks)
-	m.config, m.networks, m.problems = config, networks, append(problems, more...)
+	m.config, m.networks, m.problems = config, networks, slices.Concat(problems, more)
 	m.read()
 	if wanted := registry.MeshOf(config, networks, m.own).TrustDomain; m.domain != "" && wanted != m.domain {
 		m.problems = append(m.problems, model.Problem{

@@ -3,6 +3,7 @@ package install
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"sort"
 	"strings"
 
@@ -67,7 +68,7 @@ func Resolve(in Input) (Plan, error) {
 	typedDoc.Spec = plan.Spec
 	problems = append(problems, sorted(typedDoc.Validate(plan.Values))...)
 	plan.Problems = problems
-	plan.Warnings = append(merged.warnings, sorted(plan.Values.Global.MeshNetworkWarnings())...)
+	plan.Warnings = slices.Concat(merged.warnings, sorted(plan.Values.Global.MeshNetworkWarnings()))
 	return plan, nil
 }
 
