@@ -97,7 +97,7 @@ func TestCaptureLetsIPv6PassInPodsOfBothFamilies(t *testing.T) {
 		t.Fatal(err)
 	}
 	rules := capture.Text(capture.Plan(s))
-	if strings.Contains(rules, "ip6 ") || !strings.Contains(rules, "ip daddr 10.96.0.10 udp dport 53 redirect") {
+	if strings.Contains(rules, "ip6 ") || !strings.Contains(rules, "ip daddr 10.96.0.10/32 udp dport 53 redirect") {
 		t.Errorf("rules:\n%s", rules)
 	}
 	if n := strings.Count(rules, "meta nfproto ipv6 return"); n != 2 {
