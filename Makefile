@@ -106,6 +106,9 @@ vuln: generate ## known vulnerabilities in what is linked in (asks vuln.go.dev)
 
 ## ---- test: rings, from cheap to dear
 
+# -short leaves out what a run on each change does not need; it is not taken from the environment.
+SHORT =
+
 .PHONY: test
 test: SHORT := -short
 test: all-rings ## what continuous integration runs: lint and rings 1 to 4

@@ -99,7 +99,7 @@ func parseTree(data []byte) (map[string]any, error) {
 	}
 }
 
-// numbers replaces json.Number by int64 or float64.
+// numbers copies a tree with int64 or float64 in place of json.Number.
 func numbers(v any) any {
 	switch v := v.(type) {
 	case json.Number:
@@ -109,13 +109,17 @@ func numbers(v any) any {
 		f, _ := v.Float64()
 		return f
 	case map[string]any:
+		copied := make(map[string]any, len(v))
 		for key, inner := range v {
-			v[key] = numbers(inner)
+			copied[key] = numbers(inner)
 		}
+		return copied
 	case []any:
+		copied := make([]any, len(v))
 		for i, inner := range v {
-			v[i] = numbers(inner)
+			copied[i] = numbers(inner)
 		}
+		return copied
 	}
 	return v
 }
